@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fs.c: see fs.h. */
+#include "fs.h"
+
+#include "ceilings.h"
+#include "err.h"
+#include "io.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = {
+		.flags = (unsigned)flags | O_CLOEXEC,
+		.mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd;
+
+	do {
+		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int fs_mkdirs(const char *path, mode_t mode, struct err *err)
+{
+	char part[CEIL_PATH];
+	size_t len = strlen(path);
+
+	if (len == 0 || len >= sizeof(part))
+		return err_set(err, ENAMETOOLONG, "fs", "path of %zu bytes is too long", len);
+	memcpy(part, path, len + 1);
+	for (size_t i = 1; i <= len; i++) {
+		if (part[i] != '/' && part[i] != '\0')
+			continue;
+		part[i] = '\0';
+		if (mkdir(part, mode) < 0 && errno != EEXIST && errno != EISDIR)
+			return err_errno(err, errno, "fs", "cannot make the directory %s", part);
+		part[i] = i < len ? '/' : '\0';
+	}
+	return 0;
+}
+
+int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+	char part[CEIL_PATH];
+	size_t len = strlen(path);
+
+	if (len >= sizeof(part))
+		return -ENAMETOOLONG;
+	memcpy(part, path, len + 1);
+	for (size_t i = 1; i <= len; i++) {
+		_cleanup_close_ int made = -EBADF;
+		char saved = part[i];
+
+		if (saved != '/' && saved != '\0')
+			continue;
+		part[i] = '\0';
+		made = fs_open_beneath(dirfd, part, O_PATH | O_DIRECTORY, 0);
+		if (made == -ENOENT) {
+			if (mkdirat(dirfd, part, mode) < 0)
+				return -errno;
+			made = fs_open_beneath(dirfd, part, O_RDONLY | O_DIRECTORY, 0);
+			if (made >= 0 && uid != (uid_t)-1 && fchown(made, uid, gid) < 0)
+				return -errno;
+		}
+		if (made < 0)
+			return made;
+		part[i] = saved;
+	}
+	return 0;
+}
+
+/* Opens name in dirfd for emptying; a directory without its owner's bits gets them first. */
+static int fs_open_for_removal(int dirfd, const char *name)
+{
+	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags);
+
+	if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
+		fd = openat(dirfd, name, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * A tree deeper than the ceiling: what lies there is moved up beside the tree and removed after it,
+ * so that neither the stack nor the descriptors grow with what a sandbox nested.
+ */
+struct fs_removal {
+	int topfd;
+	dev_t dev;
+	unsigned lifted;
+};
+
+static void fs_lifted_name(char *ret, size_t size, unsigned number)
+{
+	snprintf(ret, size, ".creel-deep-%d-%u", (int)getpid(), number);
+}
+
+static int fs_empty_directory(struct fs_removal *removal, int fd, unsigned depth);
+
+static int fs_remove_entry(struct fs_removal *removal, int dirfd, const char *name, unsigned depth)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+	int r;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM && errno != EACCES)
+		return -errno;
+	if (depth >= CEIL_TREE_DEPTH) {
+		char lifted[64];
+
+		fs_lifted_name(lifted, sizeof(lifted), removal->lifted++);
+		return renameat(dirfd, name, removal->topfd, lifted) < 0 ? -errno : 0;
+	}
+	fd = fs_open_for_removal(dirfd, name);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_dev != removal->dev)
+		return -EXDEV;
+	r = fs_empty_directory(removal, fd, depth + 1);
+	if (r < 0)
+		return r;
+	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int fs_empty_directory(struct fs_removal *removal, int fd, unsigned depth)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	struct dirent *entry;
+	int copy, r;
+
+	if (fchmod(fd, 0700) < 0 && errno != EPERM)
+		return -errno;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return -errno;
+	dir = fdopendir(copy);
+	if (!dir) {
+		fd_close(copy);
+		return -errno;
+	}
+	while ((entry = readdir(dir))) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		r = fs_remove_entry(removal, fd, entry->d_name, depth);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int fs_remove_tree(int dirfd, const char *name)
+{
+	struct fs_removal removal = {.topfd = dirfd};
+	struct stat st;
+	int r;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	removal.dev = st.st_dev;
+	r = fs_remove_entry(&removal, dirfd, name, 0);
+	for (unsigned i = 0; r == 0 && i < removal.lifted; i++) {
+		char lifted[64];
+
+		fs_lifted_name(lifted, sizeof(lifted), i);
+		r = fs_remove_entry(&removal, dirfd, lifted, 0);
+	}
+	return r;
+}
+
+int fs_replace_file(int dirfd, const char *name, const void *data, size_t len, mode_t mode)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char temporary[300];
+	int n, r;
+
+	n = snprintf(temporary, sizeof(temporary), ".%s.new-%d", name, (int)getpid());
+	if (n < 0 || (size_t)n >= sizeof(temporary))
+		return -ENAMETOOLONG;
+	unlinkat(dirfd, temporary, 0);
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return -errno;
+	r = io_write_full(fd, data, len);
+	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(dirfd, temporary, 0);
+	return r;
+}
+
+int fs_canonical(const char *path, char *ret, size_t size)
+{
+	size_t len = 0;
+
+	if (path[0] != '/')
+		return -EINVAL;
+	while (*path) {
+		size_t part;
+
+		path += strspn(path, "/");
+		part = strcspn(path, "/");
+		if (part == 0)
+			break;
+		if (part == 2 && path[0] == '.' && path[1] == '.')
+			return -EINVAL;
+		if (!(part == 1 && path[0] == '.')) {
+			if (len + 1 + part >= size)
+				return -ENAMETOOLONG;
+			ret[len++] = '/';
+			memcpy(ret + len, path, part);
+			len += part;
+		}
+		path += part;
+	}
+	if (len == 0) {
+		if (size < 2)
+			return -ENAMETOOLONG;
+		ret[len++] = '/';
+	}
+	ret[len] = '\0';
+	return 0;
+}
+
+bool fs_is_below(const char *path, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	if (len == 1)
+		return true;
+	return strncmp(path, prefix, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}

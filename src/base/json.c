@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* json.c: see json.h. */
+#include "json.h"
+
+#include "banned.h"
+
+static void json_raw(struct json *json, const char *text, size_t len)
+{
+	if (json->error == 0)
+		json->error = buf_append(json->out, text, len);
+}
+
+static void json_text(struct json *json, const char *text)
+{
+	json_raw(json, text, strlen(text));
+}
+
+static void json_quoted(struct json *json, const unsigned char *p, size_t len)
+{
+	static const char escaped[] = "\b\f\n\r\t\"\\";
+	static const char letters[] = "bfnrt\"\\";
+	size_t from = 0;
+
+	json_raw(json, "\"", 1);
+	for (size_t i = 0; i < len; i++) {
+		char text[8];
+		const char *e = p[i] ? strchr(escaped, p[i]) : NULL;
+
+		if (!e && p[i] >= 0x20 && p[i] != 0x7f)
+			continue;
+		if (e)
+			snprintf(text, sizeof(text), "\\%c", letters[e - escaped]);
+		else
+			snprintf(text, sizeof(text), "\\u%04x", (unsigned)p[i]);
+		json_raw(json, (const char *)p + from, i - from);
+		json_text(json, text);
+		from = i + 1;
+	}
+	json_raw(json, (const char *)p + from, len - from);
+	json_raw(json, "\"", 1);
+}
+
+static void json_key(struct json *json, const char *key)
+{
+	if (json->comma)
+		json_raw(json, ",", 1);
+	json->comma = true;
+	if (key) {
+		json_quoted(json, (const unsigned char *)key, strlen(key));
+		json_raw(json, ":", 1);
+	}
+}
+
+static void json_base64(struct json *json, const unsigned char *p, size_t len)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	json_raw(json, "\"", 1);
+	for (size_t i = 0; i < len; i += 3) {
+		size_t have = MIN((size_t)3, len - i);
+		unsigned v = (unsigned)p[i] << 16;
+		char out[4];
+
+		v |= have > 1 ? (unsigned)p[i + 1] << 8 : 0;
+		v |= have > 2 ? (unsigned)p[i + 2] : 0;
+		out[0] = alphabet[v >> 18];
+		out[1] = alphabet[v >> 12 & 63];
+		out[2] = have > 1 ? alphabet[v >> 6 & 63] : '=';
+		out[3] = have > 2 ? alphabet[v & 63] : '=';
+		json_raw(json, out, sizeof(out));
+	}
+	json_raw(json, "\"", 1);
+}
+
+/* The length of the UTF-8 sequence at p (RFC 3629: no overlong forms, no surrogates), 0 if none. */
+static size_t json_utf8_len(const unsigned char *p, size_t len)
+{
+	static const struct {
+		unsigned char lead_mask, lead, min2, max2;
+		size_t len;
+	} forms[] = {
+		{0xff, 0xe0, 0xa0, 0xbf, 3}, {0xff, 0xed, 0x80, 0x9f, 3},
+		{0xf0, 0xe0, 0x80, 0xbf, 3}, {0xff, 0xf0, 0x90, 0xbf, 4},
+		{0xff, 0xf4, 0x80, 0x8f, 4}, {0xfc, 0xf0, 0x80, 0xbf, 4},
+	};
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		return len >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
+	for (size_t i = 0; i < ELEMENTSOF(forms); i++) {
+		if ((p[0] & forms[i].lead_mask) != forms[i].lead)
+			continue;
+		if (len < forms[i].len || p[1] < forms[i].min2 || p[1] > forms[i].max2)
+			return 0;
+		for (size_t k = 2; k < forms[i].len; k++)
+			if ((p[k] & 0xc0) != 0x80)
+				return 0;
+		return forms[i].len;
+	}
+	return 0;
+}
+
+bool json_is_utf8(const void *data, size_t len)
+{
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < len;) {
+		size_t n = json_utf8_len(p + i, len - i);
+
+		if (n == 0)
+			return false;
+		i += n;
+	}
+	return true;
+}
+
+void json_init(struct json *json, struct buf *out)
+{
+	*json = (struct json){.out = out};
+}
+
+int json_done(struct json *json)
+{
+	return json->error;
+}
+
+static void json_open(struct json *json, const char *key, const char *bracket)
+{
+	json_key(json, key);
+	json_text(json, bracket);
+	json->comma = false;
+}
+
+static void json_close(struct json *json, const char *bracket)
+{
+	json_text(json, bracket);
+	json->comma = true;
+}
+
+void json_object(struct json *json, const char *key)
+{
+	json_open(json, key, "{");
+}
+
+void json_object_end(struct json *json)
+{
+	json_close(json, "}");
+}
+
+void json_array(struct json *json, const char *key)
+{
+	json_open(json, key, "[");
+}
+
+void json_array_end(struct json *json)
+{
+	json_close(json, "]");
+}
+
+void json_string(struct json *json, const char *key, const char *text)
+{
+	if (!text) {
+		json_null(json, key);
+		return;
+	}
+	if (!json_is_utf8(text, strlen(text))) {
+		json_bytes(json, key, text, strlen(text));
+		return;
+	}
+	json_key(json, key);
+	json_quoted(json, (const unsigned char *)text, strlen(text));
+}
+
+void json_u64(struct json *json, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	json_key(json, key);
+	json_text(json, text);
+}
+
+void json_i64(struct json *json, const char *key, int64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	json_key(json, key);
+	json_text(json, text);
+}
+
+void json_bool(struct json *json, const char *key, bool value)
+{
+	json_key(json, key);
+	json_text(json, value ? "true" : "false");
+}
+
+void json_null(struct json *json, const char *key)
+{
+	json_key(json, key);
+	json_text(json, "null");
+}
+
+void json_bytes(struct json *json, const char *key, const void *data, size_t len)
+{
+	char name[64];
+
+	if (json_is_utf8(data, len)) {
+		json_key(json, key);
+		json_quoted(json, data, len);
+		return;
+	}
+	snprintf(name, sizeof(name), "%s_base64", key ? key : "bytes");
+	json_key(json, key ? name : NULL);
+	json_base64(json, data, len);
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mounts.c: the sandbox's tree, by descriptor: fsopen, open_tree, mount_setattr, move_mount, and
+ * openat2 for every target, so that no symbolic link of an image leads a mount astray
+ * (CVE-2025-31133). Built on a staging mount that only this mount namespace sees; pivot_root leaves
+ * nothing of the host behind.
+ */
+#include "cell-private.h"
+#include "err.h"
+#include "io.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+static int open_in(int dirfd, const char *path, uint64_t flags)
+{
+	struct open_how how = {.flags = flags | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS |
+					  RESOLVE_NO_MAGICLINKS};
+
+	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+}
+
+/* Opens path below rootfd, making what is missing: directories, and last a directory or a file. */
+static int open_target(const struct cell_plan *plan, int rootfd, const char *path, bool dir)
+{
+	_cleanup_close_ int at = openat(rootfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char name[NAME_MAX + 1];
+
+	while (at >= 0 && *(path += strspn(path, "/"))) {
+		size_t len = strcspn(path, "/");
+		bool last = path[len + strspn(path + len, "/")] == '\0';
+		int next;
+
+		if (len > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		next = open_in(at, name, O_PATH | (last ? 0 : O_DIRECTORY));
+		if (next < 0 && errno == ENOENT) {
+			if (last && !dir ? mknodat(at, name, S_IFREG | 0644, 0)
+					 : mkdirat(at, name, 0755))
+				return -errno;
+			if (fchownat(at, name, plan->root_uid, plan->root_gid, AT_SYMLINK_NOFOLLOW))
+				return -errno;
+			next = open_in(at, name, O_PATH);
+		}
+		if (next < 0)
+			return -errno;
+		close(at);
+		at = next;
+		path += len;
+	}
+	return at < 0 ? -errno : TAKE_FD(at);
+}
+
+static int fs_new(const struct cell_mount *mount, struct err *err)
+{
+	_cleanup_close_ int fs = fsopen(mount->source, FSOPEN_CLOEXEC), fd = -EBADF;
+	struct statfs st;
+
+	if (fs < 0)
+		return FAIL("fsopen %s", mount->source);
+	for (const struct cell_option *o = mount->options; o->key; o++)
+		if (fsconfig(fs, o->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, o->key,
+			     o->value, 0))
+			return FAIL("%s option %s", mount->source, o->key);
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)mount->attr);
+	if (fd < 0 || fstatfs(fd, &st) < 0)
+		return FAIL("cannot make a new %s", mount->source);
+	/* An overlay that cannot write to its upper layer comes up read-only and says nothing. */
+	if (st.f_flags & ST_RDONLY && !(mount->attr & MOUNT_ATTR_RDONLY))
+		return err_set(err, EROFS, "cell", "%s came up read-only", mount->target);
+	if (strcmp(mount->source, "proc") == 0 && st.f_type != PROC_SUPER_MAGIC)
+		return err_set(err, EINVAL, "cell", "%s is no proc filesystem", mount->target);
+	return TAKE_FD(fd);
+}
+
+/* A detached copy of the mounts at path below dirfd, with the attributes that are asked for. */
+static int clone_of(int dirfd, const char *path, const struct cell_mount *mount, struct err *err)
+{
+	struct mount_attr set = {.attr_set = mount->attr, .propagation = MS_PRIVATE};
+	_cleanup_close_ int fd =
+		open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+	if (mount->idmap_fd > 0) {
+		set.attr_set |= MOUNT_ATTR_IDMAP;
+		set.userns_fd = (unsigned)mount->idmap_fd;
+	}
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0)
+		return FAIL("cannot bind%s %s", mount->idmap_fd > 0 ? " with mapped ids" : "",
+			    path);
+	return TAKE_FD(fd);
+}
+
+static int attach(int fd, int target, const char *name, struct err *err)
+{
+	unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+
+	return move_mount(fd, "", target, "", flags) < 0 ? FAIL("cannot mount on %s", name) : 0;
+}
+
+static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
+		     const struct cell_mount *mount, struct err *err)
+{
+	const char *name = mount->target + (*mount->target == '/');
+	int base = name > mount->target ? rootfd : stage;
+	_cleanup_close_ int target = -EBADF, fd = -EBADF;
+	struct stat st;
+
+	if (mount->kind == CELL_SYMLINK)
+		return symlinkat(mount->source, base, name) < 0 ? FAIL("cannot link %s", name) : 0;
+	if (mount->kind == CELL_MASK || mount->kind == CELL_READONLY) {
+		target = open_in(base, name, O_PATH);
+		if (target < 0 && errno == ENOENT)
+			return 0;
+		if (target < 0 || fstat(target, &st) < 0)
+			return FAIL("cannot mask %s", name);
+	}
+	if (mount->kind == CELL_FS)
+		fd = fs_new(mount, err);
+	else if (mount->kind == CELL_BIND)
+		fd = clone_of(AT_FDCWD, mount->source, mount, err);
+	else if (mount->kind == CELL_READONLY)
+		fd = clone_of(base, name, mount, err);
+	else
+		fd = S_ISDIR(st.st_mode) ? clone_of(stage, "empty", mount, err)
+					 : clone_of(rootfd, "dev/null", mount, err);
+	if (fd < 0)
+		return fd;
+	if (target < 0 && fstat(fd, &st) == 0)
+		target = open_target(plan, base, name, S_ISDIR(st.st_mode));
+	if (target < 0)
+		return err_errno(err, -target, "cell", "cannot make the mount point %s", name);
+	return attach(fd, target, mount->target, err);
+}
+
+/* The writable layer, attached over the stage: from here on the host's tree is not looked at. */
+static int stage_open(const struct cell_plan *plan, struct err *err)
+{
+	struct mount_attr private = {.propagation = MS_PRIVATE};
+	_cleanup_close_ int at = -EBADF, fd = -EBADF;
+
+	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
+		return FAIL("cannot make mounts private");
+	fd = plan->layer.kind == CELL_FS
+		     ? fs_new(&plan->layer, err)
+		     : clone_of(AT_FDCWD, plan->layer.source, &plan->layer, err);
+	if (fd < 0)
+		return fd;
+	at = open(plan->stage, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0)
+		return FAIL("cannot open %s", plan->stage);
+	if (attach(fd, at, plan->stage, err) < 0)
+		return -EIO;
+	for (const struct cell_dir *dir = plan->stage_dirs; dir->name; dir++)
+		if ((mkdirat(fd, dir->name, 0755) < 0 && errno != EEXIST) ||
+		    fchownat(fd, dir->name, dir->owner, dir->group, 0) < 0)
+			return FAIL("cannot make %s in the layer", dir->name);
+	return TAKE_FD(fd);
+}
+
+int mounts_build(const struct cell_plan *plan, int *ret_layer, int *ret_sysctl, struct err *err)
+{
+	_cleanup_close_ int stage = stage_open(plan, err), rootfd = -EBADF, sysctl = -EBADF;
+
+	if (stage < 0)
+		return stage;
+	/* Overlay options name their directories relative to the stage. */
+	if (fchdir(stage) < 0)
+		return FAIL("cannot enter the stage");
+	for (size_t i = 0; i < plan->n_mounts; i++) {
+		if (rootfd < 0 && plan->mounts[i].target[0] == '/')
+			rootfd = open_in(stage, plan->root, O_PATH | O_DIRECTORY);
+		if (mount_one(plan, stage, rootfd, &plan->mounts[i], err) < 0)
+			return -EIO;
+		if (sysctl < 0 && plan->mounts[i].kind == CELL_FS &&
+		    strcmp(plan->mounts[i].target, "/proc") == 0)
+			sysctl = open_in(rootfd, "proc/sys/user", O_PATH | O_DIRECTORY);
+	}
+	if (rootfd < 0 || fchdir(rootfd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+		return FAIL("cannot make the tree the root");
+	*ret_layer = TAKE_FD(stage);
+	*ret_sysctl = TAKE_FD(sysctl);
+	return 0;
+}

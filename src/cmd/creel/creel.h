@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * creel.h: what the files of the command line share: exit codes and the subcommands.
+ */
+#include "err.h"
+
+#include <stdbool.h>
+
+enum {
+	CREEL_EXIT_TIMEOUT = 124,
+	CREEL_EXIT_FAILED = 125, /* creel itself */
+	CREEL_EXIT_LIMIT = 137,
+};
+
+/* Each takes argv from its own name on and returns what creel exits with. */
+int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_wait(int argc, char **argv);
+int cmd_logs(int argc, char **argv);
+int cmd_kill(int argc, char **argv);
+int cmd_help(int argc, char **argv);
+
+/* "creel: …", or with json one object {"error": …} on stdout; returns CREEL_EXIT_FAILED. */
+int creel_fail(const struct err *err, bool json);
+void help_run(FILE *out); /* run's options, from the table */

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor.c: `creel doctor`: what this machine can isolate. Each check asks the kernel, by doing the
+ * thing where that is possible; the last one starts a real sandbox. A check that fails prints the
+ * exact fix.
+ */
+#include "cgroup.h"
+#include "creel.h"
+#include "idmap.h"
+#include "io.h"
+#include "json.h"
+#include "lang.h"
+#include "options.h"
+#include "plan.h"
+#include "run.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+
+enum verdict { VERDICT_OK, VERDICT_LESS, VERDICT_MISSING };
+
+static const char *const verdict_names[] = {"ok", "limited", "missing"};
+
+struct check {
+	const char *name;
+	enum verdict verdict;
+	char found[200];
+	char fix[300];
+};
+
+struct doctor {
+	struct check checks[32];
+	size_t n;
+	bool root;
+	struct state state;
+	struct cgroup_host host;
+};
+
+static __attribute__((format(printf, 5, 6))) void add(struct doctor *doctor, const char *name,
+						      enum verdict verdict, const char *fix,
+						      const char *fmt, ...)
+{
+	struct check *check = &doctor->checks[doctor->n++];
+	va_list ap;
+
+	check->name = name;
+	check->verdict = verdict;
+	va_start(ap, fmt);
+	vsnprintf(check->found, sizeof(check->found), fmt, ap);
+	va_end(ap);
+	snprintf(check->fix, sizeof(check->fix), "%s", verdict == VERDICT_OK ? "" : fix);
+}
+
+static uint64_t number_in(const char *path, uint64_t otherwise)
+{
+	uint64_t value;
+
+	return io_read_u64(AT_FDCWD, path, &value) == 0 ? value : otherwise;
+}
+
+static void check_kernel(struct doctor *doctor)
+{
+	struct utsname u;
+	unsigned long release, minor;
+	char *end;
+
+	if (uname(&u) < 0)
+		return;
+	release = strtoul(u.release, &end, 10);
+	minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+	add(doctor, "kernel", release > 5 || (release == 5 && minor >= 12) ? VERDICT_OK : VERDICT_MISSING,
+	    "Linux 5.12 or newer is needed (mount_setattr, idmapped mounts)", "Linux %.60s on %.30s",
+	    u.release, u.machine);
+}
+
+/* In a child: does clone3 with these flags work, and may the child mount? */
+static int try_namespaces(uint64_t flags, bool mounts)
+{
+	struct clone_args args = {.flags = flags, .exit_signal = SIGCHLD};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	int status;
+
+	if (pid == 0) {
+		struct mount_attr private = {.propagation = MS_PRIVATE};
+
+		if (mounts && mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
+			_exit(errno);
+		_exit(0);
+	}
+	if (pid < 0)
+		return -errno;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+}
+
+static void check_user_namespaces(struct doctor *doctor)
+{
+	uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+			 CLONE_NEWUTS | CLONE_NEWCGROUP;
+	int r = try_namespaces(flags, true);
+	const char *fix = "this container or kernel forbids them: run creel outside it, or give the "
+			  "container SYS_ADMIN and an unconfined seccomp and AppArmor profile";
+
+	if (number_in("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
+		fix = "install the AppArmor profile that comes with creel: cp "
+		      "PREFIX/share/creel/apparmor/creel /etc/apparmor.d/ && apparmor_parser -r "
+		      "/etc/apparmor.d/creel";
+	else if (number_in("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0)
+		fix = "sysctl -w kernel.unprivileged_userns_clone=1";
+	else if (number_in("/proc/sys/user/max_user_namespaces", 1) == 0)
+		fix = "sysctl -w user.max_user_namespaces=15000";
+	if (r == 0)
+		add(doctor, "namespaces", VERDICT_OK, "", "user, pid, mnt, net, ipc, uts, cgroup");
+	else
+		add(doctor, "namespaces", VERDICT_MISSING, fix, "%s", strerror(-r));
+}
+
+static void check_ids(struct doctor *doctor)
+{
+	struct live none = LIVE_INIT;
+	struct idmap map;
+	struct err err;
+
+	if (doctor->root) {
+		add(doctor, "ids", VERDICT_OK, "", "65,536 of its own for each sandbox");
+		return;
+	}
+	if (idmap_choose(&doctor->state, &none, false, &map, &err) < 0)
+		add(doctor, "ids", VERDICT_MISSING, err.text, "no id can be mapped");
+	else if (map.single)
+		add(doctor, "ids", VERDICT_LESS,
+		    "apt install uidmap; usermod --add-subuids 100000-165535 --add-subgids "
+		    "100000-165535 $USER",
+		    "a single id: no root beside the user inside");
+	else
+		add(doctor, "ids", VERDICT_OK, "", "subordinate ids from %u on",
+		    map.uids[0].outside);
+}
+
+static void check_landlock(struct doctor *doctor)
+{
+	int abi = plan_landlock_abi();
+
+	if (abi >= 2)
+		add(doctor, "landlock", VERDICT_OK, "", "ABI %d", abi);
+	else
+		add(doctor, "landlock", VERDICT_LESS,
+		    "a kernel of 5.19 or newer with lsm=...,landlock on its command line",
+		    "none: one wall less against an escaped process");
+}
+
+static void check_seccomp(struct doctor *doctor)
+{
+	uint32_t action = SECCOMP_RET_USER_NOTIF;
+	bool ok = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+
+	add(doctor, "seccomp", ok ? VERDICT_OK : VERDICT_MISSING,
+	    "a kernel with CONFIG_SECCOMP_FILTER, 5.0 or newer", ok ? "filter and user notification"
+								     : "no filters");
+}
+
+static void check_cgroups(struct doctor *doctor)
+{
+	static const struct {
+		enum cgroup_controller controller;
+		const char *name, *without;
+	} rows[] = {{CGROUP_CORE, "cgroup core", "group kill and CPU use: read from /proc instead"},
+		    {CGROUP_MEMORY, "cgroup memory", "RLIMIT_DATA and a watchdog instead"},
+		    {CGROUP_CPU, "cgroup cpu", "CPU affinity instead: whole CPUs only"},
+		    {CGROUP_PIDS, "cgroup pids", "RLIMIT_NPROC and a watchdog instead"},
+		    {CGROUP_IO, "cgroup io", "--io is refused"}};
+	const char *fix = doctor->root
+				  ? "start creel in a group that it may divide: systemd-run --scope -p "
+				    "Delegate=yes creel ..."
+				  : "start creel in a delegated group: systemd-run --user --scope -p "
+				    "Delegate=yes creel ...";
+
+	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+		const char *name = cgroup_name(&doctor->host, rows[i].controller);
+
+		if (name)
+			add(doctor, rows[i].name, VERDICT_OK, "", "%s", name);
+		else
+			add(doctor, rows[i].name, VERDICT_LESS, fix, "%s (%s)", rows[i].without,
+			    doctor->host.why);
+	}
+}
+
+static void check_languages(struct doctor *doctor)
+{
+	char list[400];
+
+	lang_list(list, sizeof(list));
+	add(doctor, "languages", VERDICT_OK, "", "%.190s", list);
+}
+
+static void check_levels(struct doctor *doctor)
+{
+	static const char *const later[] = {"level wasm", "level iron", "level vm"};
+
+	for (size_t i = 0; i < ELEMENTSOF(later); i++)
+		add(doctor, later[i], VERDICT_LESS, "none yet", "not in this version");
+	if (access("/dev/kvm", R_OK | W_OK) == 0)
+		add(doctor, "kvm", VERDICT_OK, "", "/dev/kvm can be opened (for level vm, later)");
+	else
+		add(doctor, "kvm", VERDICT_LESS, "only level vm will need it", "no /dev/kvm");
+}
+
+/* The proof: a sandbox that runs /bin/true and shows every layer of level nano. */
+static void check_sandbox(struct doctor *doctor)
+{
+	static struct limits limits;
+	char *argv[] = {(char[]){"/bin/true"}, NULL}, *env[] = {NULL};
+	struct run_spec spec = {
+		.sandbox = {.seccomp = seccomp_profile_find("strict"),
+			    .hostname = "creel",
+			    .limits = &limits,
+			    .read_back = true},
+		.argv = argv,
+		.env = env,
+		.cwd = "/",
+		.capture = true,
+		.stdio = {0, 1, 2},
+	};
+	struct run_result result;
+	struct err err = {0};
+
+	limits.of[LIMIT_MEMORY].value = 256u << 20;
+	limits.of[LIMIT_CPUS].value = 1000;
+	limits.of[LIMIT_PIDS].value = 32;
+	limits.of[LIMIT_DISK].value = 64u << 20;
+	limits.of[LIMIT_TIMEOUT].value = 10000;
+	limits.of[LIMIT_OUTPUT].value = 4096;
+	if (run(&doctor->state, &spec, &result, &err) < 0) {
+		add(doctor, "level nano", VERDICT_MISSING, "see what is missing above", "%s", err.text);
+		return;
+	}
+	if (result.exit_code == 0)
+		add(doctor, "level nano", VERDICT_OK, "", "a sandbox ran with every layer in %llu ms",
+		    (unsigned long long)result.duration_ms);
+	else
+		add(doctor, "level nano", VERDICT_MISSING, "report this with the output of creel doctor",
+		    "/bin/true ended with %d in a sandbox: %.100s", result.exit_code,
+		    result.err_out.data ? result.err_out.data : "");
+	run_result_done(&result);
+}
+
+static void print_text(const struct doctor *doctor)
+{
+	printf("creel doctor: %s\n\n", doctor->root ? "as root" : "rootless");
+	for (size_t i = 0; i < doctor->n; i++) {
+		const struct check *check = &doctor->checks[i];
+
+		printf("  %-8s %-14s %s\n", verdict_names[check->verdict], check->name, check->found);
+		if (*check->fix)
+			printf("  %-8s %-14s fix: %s\n", "", "", check->fix);
+	}
+}
+
+static int print_json(const struct doctor *doctor, bool works)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT(1u << 20);
+	struct json json;
+
+	json_init(&json, &out);
+	json_object(&json, NULL);
+	json_bool(&json, "works", works);
+	json_bool(&json, "root", doctor->root);
+	json_object(&json, "checks");
+	for (size_t i = 0; i < doctor->n; i++) {
+		const struct check *check = &doctor->checks[i];
+
+		json_object(&json, check->name);
+		json_string(&json, "state", verdict_names[check->verdict]);
+		json_string(&json, "found", check->found);
+		json_string(&json, "fix", *check->fix ? check->fix : NULL);
+		json_object_end(&json);
+	}
+	json_object_end(&json);
+	json_object_end(&json);
+	if (json_done(&json) < 0)
+		return CREEL_EXIT_FAILED;
+	puts(out.data);
+	return 0;
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	static struct doctor doctor;
+	const char *dir = NULL;
+	struct err err = {0};
+	bool json = false, works = true;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0) {
+			json = true;
+		} else if (strcmp(argv[i], "--state") == 0 && i + 1 < argc) {
+			dir = argv[++i];
+		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			return cmd_help(2, (char *[]){argv[0], argv[0]});
+		} else {
+			err_set(&err, EINVAL, "doctor", "unknown option %s; see creel help doctor",
+				argv[i]);
+			return creel_fail(&err, json);
+		}
+	}
+	doctor.root = geteuid() == 0;
+	if (state_open(dir, &doctor.state, &err) < 0 || cgroup_host_probe(&doctor.host, &err) < 0)
+		return creel_fail(&err, json);
+	check_kernel(&doctor);
+	check_user_namespaces(&doctor);
+	check_ids(&doctor);
+	check_seccomp(&doctor);
+	check_landlock(&doctor);
+	check_cgroups(&doctor);
+	check_languages(&doctor);
+	check_levels(&doctor);
+	check_sandbox(&doctor);
+	for (size_t i = 0; i < doctor.n; i++)
+		works &= doctor.checks[i].verdict != VERDICT_MISSING;
+	if (!json)
+		print_text(&doctor);
+	else if (print_json(&doctor, works) != 0)
+		return CREEL_EXIT_FAILED;
+	return works ? 0 : 1;
+}

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.c: see options.h. */
+#include "options.h"
+
+#include "config.h"
+#include "creel.h"
+#include "fs.h"
+#include "lang.h"
+#include "parse.h"
+
+#include <sys/stat.h>
+
+struct option {
+	const char *name, *arg, *help;
+	int (*set)(struct options *options, const struct option *option, const char *value,
+		   struct err *err);
+	size_t offset; /* of a plain string or flag in struct options, or an enum limit_kind */
+};
+
+static int bad(struct err *err, const struct option *option, const char *value, const char *why)
+{
+	return err_set(err, EINVAL, "options", "--%s %s: %s", option->name, value, why);
+}
+
+static int set_string(struct options *options, const struct option *option, const char *value,
+		      struct err *err)
+{
+	if (!*value)
+		return bad(err, option, "''", "it needs a value");
+	*(const char **)((char *)options + option->offset) = value;
+	return 0;
+}
+
+static int set_flag(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	(void)value, (void)err;
+	*(bool *)((char *)options + option->offset) = true;
+	return 0;
+}
+
+static int set_user(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	(void)option, (void)value, (void)err;
+	options->as_root = false;
+	return 0;
+}
+
+static void set_limit(struct options *options, const struct option *option, uint64_t value)
+{
+	options->limits.of[option->offset] = (struct limit){.value = value, .named = true};
+}
+
+static int set_size(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	uint64_t bytes, least = option->offset == LIMIT_MEMORY ? 4u << 20 : 1;
+
+	if (option->offset == LIMIT_DISK)
+		least = 1u << 20;
+	if (parse_size(value, &bytes) < 0)
+		return bad(err, option, value, "not a size; write it like 512M, 1.5G or 1048576");
+	if (bytes < least || bytes > 1ull << 50)
+		return bad(err, option, value,
+			   least == 1	       ? "must be at least 1 byte and below 1024T"
+			   : least == 1u << 20 ? "must be at least 1M and below 1024T"
+					       : "must be at least 4M and below 1024T");
+	if (option->offset == LIMIT_OUTPUT && bytes > CEIL_OUTPUT)
+		return bad(err, option, value, "at most 4G");
+	set_limit(options, option, bytes);
+	return 0;
+}
+
+static int set_time(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	uint64_t ms;
+
+	if (parse_time_ms(value, &ms) < 0)
+		return bad(err, option, value, "not a time; write it like 30s, 1.5m, 2h or 500ms");
+	if (ms == 0 || ms > 366ull * 86400000)
+		return bad(err, option, value, "must be above 0 and at most 366d");
+	set_limit(options, option, ms);
+	return 0;
+}
+
+static int set_cpus(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	uint64_t milli;
+
+	if (parse_milli(value, &milli) < 0)
+		return bad(err, option, value, "not a number of CPUs; write it like 2 or 0.5");
+	if (milli < 10 || milli > 8192000)
+		return bad(err, option, value, "must be at least 0.01 and at most 8192");
+	set_limit(options, option, milli);
+	return 0;
+}
+
+static int set_count(struct options *options, const struct option *option, const char *value,
+		     struct err *err)
+{
+	uint64_t n;
+
+	if (parse_u64(value, 2, 4194304, &n) < 0)
+		return bad(err, option, value, "must be a whole number from 2 to 4194304");
+	set_limit(options, option, n);
+	return 0;
+}
+
+/* Inside, the kernel's and creel's own places stay what they are. */
+static int check_target(const struct option *option, const char *value, const char *target,
+			struct err *err)
+{
+	static const char *const kept[] = {"/proc", "/dev", "/sys", "/run/script"};
+
+	for (size_t i = 0; i < ELEMENTSOF(kept); i++)
+		if (fs_is_below(target, kept[i]))
+			return bad(err, option, value, "nothing can be put over /proc, /dev or /sys");
+	if (strcmp(target, "/") == 0 || strcmp(target, "/usr") == 0 || strcmp(target, "/workspace") == 0)
+		return bad(err, option, value, "DST must lie below /, /usr and /workspace");
+	return 0;
+}
+
+static int set_ro(struct options *options, const struct option *option, const char *value,
+		  struct err *err)
+{
+	char source[CEIL_PATH], target[CEIL_PATH];
+	const char *colon = strrchr(value, ':');
+	struct stat st;
+
+	if (!colon || colon == value || !colon[1])
+		return bad(err, option, value, "it must be SRC:DST");
+	if (options->n_ro >= CEIL_MOUNTS)
+		return bad(err, option, value, "too many of them");
+	if (snprintf(source, sizeof(source), "%.*s", (int)(colon - value), value) >= (int)sizeof(source))
+		return bad(err, option, value, "SRC is too long");
+	if (stat(source, &st) < 0)
+		return bad(err, option, value, strerror(errno));
+	if (fs_canonical(colon + 1, target, sizeof(target)) < 0)
+		return bad(err, option, value, "DST must be an absolute path without '..'");
+	if (check_target(option, value, target, err) < 0)
+		return -EINVAL;
+	options->ro[options->n_ro++] =
+		(struct sandbox_mount){realpath(source, NULL), strdup(target)};
+	return 0;
+}
+
+static int set_in(struct options *options, const struct option *option, const char *value,
+		  struct err *err)
+{
+	char *path = realpath(value, NULL);
+
+	if (!path)
+		return bad(err, option, value, strerror(errno));
+	if (options->n_in >= OPTIONS_IN_MAX)
+		return bad(err, option, value, "too many of them");
+	if (strcmp(path, "/") == 0)
+		return bad(err, option, value, "the whole machine is too much to copy");
+	for (size_t i = 0; i < options->n_in; i++)
+		if (strcmp(strrchr(options->in[i], '/'), strrchr(path, '/')) == 0)
+			return bad(err, option, value, "another --in has the same name");
+	options->in[options->n_in++] = path;
+	return 0;
+}
+
+static int set_env(struct options *options, const struct option *option, const char *value,
+		   struct err *err)
+{
+	size_t len = strcspn(value, "=");
+
+	if (len == 0 || value[len] != '=')
+		return bad(err, option, value, "it must be NAME=VALUE");
+	for (size_t i = 0; i < options->n_env; i++)
+		if (strncmp(options->env[i], value, len + 1) == 0) {
+			options->env[i] = (char *)(uintptr_t)value;
+			return 0;
+		}
+	if (options->n_env >= OPTIONS_ENV_MAX)
+		return bad(err, option, value, "too many of them");
+	options->env[options->n_env++] = (char *)(uintptr_t)value;
+	return 0;
+}
+
+static int set_label(struct options *options, const struct option *option, const char *value,
+		     struct err *err)
+{
+	if (value[0] == '=' || !strchr(value, '='))
+		return bad(err, option, value, "it must be KEY=VALUE");
+	if (options->n_labels >= CEIL_LABELS)
+		return bad(err, option, value, "too many of them");
+	options->labels[options->n_labels++] = value;
+	return 0;
+}
+
+static int set_image(struct options *options, const struct option *option, const char *value,
+		     struct err *err)
+{
+	if (strcmp(value, "host") != 0)
+		return bad(err, option, value, "there is no such image; this version has: host");
+	options->image = value;
+	return 0;
+}
+
+static int set_level(struct options *options, const struct option *option, const char *value,
+		     struct err *err)
+{
+	static const char *const later[] = {"wasm", "iron", "vm"};
+
+	(void)options;
+	if (strcmp(value, "nano") == 0)
+		return 0;
+	for (size_t i = 0; i < ELEMENTSOF(later); i++)
+		if (strcmp(value, later[i]) == 0)
+			return bad(err, option, value,
+				   "this version cannot give that level; it has: nano");
+	return bad(err, option, value, "no such level; there are: wasm, nano, iron, vm");
+}
+
+static int set_seccomp(struct options *options, const struct option *option, const char *value,
+		       struct err *err)
+{
+	options->seccomp = seccomp_profile_find(value);
+	return options->seccomp ? 0
+				: bad(err, option, value,
+				      "no such profile; there are: strict, build, browser");
+}
+
+static int set_tty(struct options *options, const struct option *option, const char *value,
+		   struct err *err)
+{
+	static const char *const names[] = {"auto", "on", "off"};
+
+	for (int i = 0; i < 3; i++)
+		if (strcmp(value, names[i]) == 0) {
+			options->tty = (enum options_tty)i;
+			return 0;
+		}
+	return bad(err, option, value, "it must be auto, on or off");
+}
+
+static int set_hostname(struct options *options, const struct option *option, const char *value,
+			struct err *err)
+{
+	size_t len = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.");
+
+	if (len == 0 || len > 63 || value[len] || value[0] == '-' || value[0] == '.')
+		return bad(err, option, value, "it must be at most 63 letters, digits, '-' and '.'");
+	options->hostname = value;
+	return 0;
+}
+
+static int set_cwd(struct options *options, const struct option *option, const char *value,
+		   struct err *err)
+{
+	static char canonical[CEIL_PATH];
+
+	if (fs_canonical(value, canonical, sizeof(canonical)) < 0 ||
+	    strncmp(canonical, "/proc/", 6) == 0)
+		return bad(err, option, value,
+			   "it must be an absolute path inside the sandbox, without '..'");
+	options->cwd = canonical;
+	return 0;
+}
+
+static int set_directory(struct options *options, const struct option *option, const char *value,
+			 struct err *err)
+{
+	char *path = realpath(value, NULL);
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return bad(err, option, value, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return bad(err, option, value, "not a directory");
+	if (strcmp(path, "/") == 0)
+		return bad(err, option, value, "the whole machine cannot be handed in");
+	*(const char **)((char *)options + option->offset) = path;
+	return 0;
+}
+
+static int set_identity(struct options *options, const struct option *option, const char *value,
+			struct err *err)
+{
+	if (!*value || strlen(value) > 128)
+		return bad(err, option, value, "it must have 1 to 128 characters");
+	for (const char *p = value; *p; p++)
+		if ((unsigned char)*p < 0x21 || *p == '/' || *p == 0x7f)
+			return bad(err, option, value, "no blanks, slashes or control characters");
+	return set_string(options, option, value, err);
+}
+
+static int set_lang(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	char known[512];
+
+	if (!lang_find(value)) {
+		lang_list(known, sizeof(known));
+		return err_set(err, EINVAL, "options", "--%s %s: no such language; there are: %s",
+			       option->name, value, known);
+	}
+	options->lang = value;
+	return 0;
+}
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct option option_table[] = {
+	{"lang", "LANG", "run FILE, or the code of -c, with the interpreter of LANG", set_lang, 0},
+	{"c", "CODE", "code for --lang", set_string, AT(code)},
+	{"image", "NAME", "root filesystem: host (the machine's own /usr)", set_image, 0},
+	{"workspace", "DIR", "a host directory, read-write at /workspace", set_directory, AT(workspace)},
+	{"ro", "SRC:DST", "a host file or directory, read-only inside (repeatable)", set_ro, 0},
+	{"in", "PATH", "copy a file or directory into /workspace (repeatable)", set_in, 0},
+	{"out", "DIR", "put what is new or changed in /workspace there afterwards", set_directory,
+	 AT(out)},
+	{"env", "K=V", "an environment variable inside (repeatable)", set_env, 0},
+	{"cwd", "PATH", "working directory inside (/workspace)", set_cwd, 0},
+	{"user", NULL, "run as uid 1000 without capabilities (default)", set_user, 0},
+	{"root", NULL, "run as uid 0 of the sandbox: may install and change files", set_flag,
+	 AT(as_root)},
+	{"memory", "SIZE", "memory of all processes together (2G)", set_size, LIMIT_MEMORY},
+	{"cpus", "N", "CPUs, fractions allowed (2)", set_cpus, LIMIT_CPUS},
+	{"cpu-time", "TIME", "CPU time of all processes together (none)", set_time, LIMIT_CPU_TIME},
+	{"pids", "N", "processes and threads (512)", set_count, LIMIT_PIDS},
+	{"disk", "SIZE", "what may be written outside --workspace (1G)", set_size, LIMIT_DISK},
+	{"write-total", "SIZE", "bytes written to block devices (none)", set_size, LIMIT_WRITE_TOTAL},
+	{"io", "SIZE", "bytes per second, reading and writing each (none)", set_size, LIMIT_IO},
+	{"timeout", "TIME", "wall-clock time (10m; none on a terminal)", set_time, LIMIT_TIMEOUT},
+	{"output", "SIZE", "stdout and stderr each, when captured (10M)", set_size, LIMIT_OUTPUT},
+	{"hostname", "NAME", "host name inside (creel)", set_hostname, 0},
+	{"seccomp", "NAME", "system call profile: strict, build, browser (strict)", set_seccomp, 0},
+	{"min-level", "LEVEL", "refuse to run with less isolation than LEVEL (nano)", set_level, 0},
+	{"tty", "WHEN", "a terminal inside: auto, on, off (auto)", set_tty, 0},
+	{"detach", NULL, "run in the background; prints an id for wait, logs and kill", set_flag,
+	 AT(detach)},
+	{"json", NULL, "print one result object instead of the command's output", set_flag, AT(json)},
+	{"org", "NAME", "identity: organisation", set_identity, AT(org)},
+	{"user-id", "NAME", "identity: user", set_identity, AT(user_id)},
+	{"agent", "NAME", "identity: agent", set_identity, AT(agent)},
+	{"skill", "NAME", "identity: skill", set_identity, AT(skill)},
+	{"session", "NAME", "identity: session", set_identity, AT(session)},
+	{"label", "K=V", "a label that comes back in the result (repeatable)", set_label, 0},
+	{"profile", "NAME", "options of this name in the configuration file", set_string, AT(profile)},
+	{"state", "DIR", "keep all state below DIR (also CREEL_STATE)", set_string, AT(state)},
+	{"help", NULL, "print this", set_flag, AT(help)},
+};
+
+static const struct option *option_find(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ELEMENTSOF(option_table); i++)
+		if (strlen(option_table[i].name) == len &&
+		    memcmp(option_table[i].name, name, len) == 0)
+			return &option_table[i];
+	return NULL;
+}
+
+void help_run(FILE *out)
+{
+	fputs("usage: creel run [OPTION]... [--] COMMAND [ARG]...\n"
+	      "       creel run [OPTION]... --lang LANG FILE [ARG]...\n"
+	      "       creel run [OPTION]... --lang LANG -c CODE [ARG]...\n\n"
+	      "Runs a command in a sandbox. Exits with the command's code; 124 time-out, 137 killed by\n"
+	      "a limit, 125 creel itself failed, 126 cannot be executed, 127 not found.\n\n",
+	      out);
+	for (size_t i = 0; i < ELEMENTSOF(option_table); i++) {
+		const struct option *o = &option_table[i];
+		char left[40];
+
+		snprintf(left, sizeof(left), "%s%s%s%s", o->name[1] ? "--" : "-", o->name,
+			 o->arg ? " " : "", o->arg ? o->arg : "");
+		fprintf(out, "  %-20s %s\n", left, o->help);
+	}
+	fputs("\nSystem call profiles:", out);
+	for (size_t i = 0; i < seccomp_n_profiles; i++)
+		fprintf(out, "%s %s allows %u calls", i ? "," : "", seccomp_profiles[i].name,
+			seccomp_profiles[i].calls);
+	fputs(".\n", out);
+}
+
+int options_set(struct options *options, const char *name, const char *value, struct err *err)
+{
+	const struct option *option = option_find(name, strlen(name));
+
+	if (!option || strcmp(name, "profile") == 0 || strcmp(name, "help") == 0 ||
+	    strcmp(name, "c") == 0)
+		return err_set(err, EINVAL, "options", "'%s' is no option of a profile", name);
+	if (option->arg && !value)
+		return err_set(err, EINVAL, "options", "'%s' needs a value", name);
+	return option->set(options, option, value ? value : "", err);
+}
+
+/* One option at argv[*i]; *i is moved behind it. */
+static int options_next(struct options *options, int argc, char **argv, int *i, struct err *err)
+{
+	const char *word = argv[*i], *name = word + (word[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const struct option *option = option_find(name, len);
+	const char *value = name[len] == '=' ? name + len + 1 : NULL;
+
+	if (!option || (word[1] != '-') != (option->name[1] == '\0'))
+		return err_set(err, EINVAL, "options", "unknown option %s; see creel run --help", word);
+	if (!option->arg && value)
+		return err_set(err, EINVAL, "options", "--%s takes no value", option->name);
+	if (option->arg && !value) {
+		if (*i + 1 >= argc)
+			return err_set(err, EINVAL, "options", "%s needs a value: %s", word, option->arg);
+		value = argv[++*i];
+	}
+	++*i;
+	return option->set(options, option, value ? value : "", err);
+}
+
+static void options_defaults(struct options *options)
+{
+	*options = (struct options){
+		.image = "host",
+		.hostname = "creel",
+		.cwd = "/workspace",
+		.seccomp = seccomp_profile_find("strict"),
+		.limits.of = {[LIMIT_MEMORY] = {.value = 2ull << 30},
+			      [LIMIT_CPUS] = {.value = 2000},
+			      [LIMIT_PIDS] = {.value = 512},
+			      [LIMIT_DISK] = {.value = 1ull << 30},
+			      [LIMIT_TIMEOUT] = {.value = 600000},
+			      [LIMIT_OUTPUT] = {.value = 10u << 20}},
+	};
+}
+
+/* The profile is applied before every other option, wherever it stands. */
+static int options_profile(int argc, char **argv, struct options *options, struct err *err)
+{
+	const char *name = NULL;
+
+	for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
+		const char *word = argv[i] + strspn(argv[i], "-");
+		size_t len = strcspn(word, "=");
+		const struct option *option = option_find(word, len);
+
+		if (!option || !option->arg || word[len] == '=') {
+			if (option && strncmp(word, "profile=", 8) == 0)
+				name = word + 8;
+			continue;
+		}
+		if (strcmp(word, "profile") == 0 && i + 1 < argc)
+			name = argv[i + 1];
+		i++;
+	}
+	return name ? config_profile(name, options, err) : 0;
+}
+
+static int options_check(struct options *options, struct err *err)
+{
+	if (options->code && !options->lang)
+		return err_set(err, EINVAL, "options", "-c needs --lang");
+	if (options->lang && options->code == NULL && options->argc == 0)
+		return err_set(err, EINVAL, "options", "--lang %s needs a FILE or -c CODE", options->lang);
+	if (!options->lang && options->argc == 0)
+		return err_set(err, EINVAL, "options", "no command; see creel run --help");
+	if (options->json && options->detach)
+		return err_set(err, EINVAL, "options",
+			       "--json and --detach exclude each other; creel wait --json ID has the result");
+	if (options->tty == OPTIONS_TTY_ON && options->detach)
+		return err_set(err, EINVAL, "options", "--detach has no terminal");
+	for (size_t i = 0; i < options->n_ro; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(options->ro[i].target, options->ro[k].target) == 0)
+				return err_set(err, EINVAL, "options", "--ro: two mounts at %s",
+					       options->ro[i].target);
+	return 0;
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct err *err)
+{
+	int i = 1, r;
+
+	options_defaults(ret);
+	r = options_profile(argc, argv, ret, err);
+	while (r == 0 && i < argc && argv[i][0] == '-' && argv[i][1]) {
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
+		if (strcmp(argv[i], "-h") == 0) {
+			ret->help = true;
+			return 0;
+		}
+		r = options_next(ret, argc, argv, &i, err);
+	}
+	if (r < 0 || ret->help)
+		return r;
+	ret->argv = argv + i;
+	ret->argc = argc - i;
+	return options_check(ret, err);
+}
+
+bool options_wants_json(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			return true;
+	return false;
+}

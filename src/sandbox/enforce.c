@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* enforce.c: see enforce.h. */
+#include "enforce.h"
+
+#include "ceilings.h"
+#include "err.h"
+#include "io.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+static void enforce_by(struct limits *limits, enum limit_kind kind, const char *what)
+{
+	snprintf(limits->of[kind].enforced_by, sizeof(limits->of[kind].enforced_by), "%s", what);
+}
+
+static int enforce_refuse(const struct sandbox *sandbox, enum limit_kind kind, const char *fix,
+			  struct err *err)
+{
+	return err_set(err, EOPNOTSUPP, "limits", "%s cannot be enforced here: %s (%s)",
+		       limit_options[kind], fix,
+		       sandbox->host.why[0] ? sandbox->host.why : "the controller is missing");
+}
+
+/* The whole disk that holds path, for the I/O controllers; 0: none (tmpfs, btrfs, network). */
+static dev_t enforce_disk_of(const char *path)
+{
+	char link[64], target[512], file[600];
+	_cleanup_buf_ struct buf text = BUF_INIT(64);
+	unsigned long major_no, minor_no;
+	struct stat st;
+	char *end;
+	ssize_t n;
+
+	if (stat(path, &st) < 0 || major(st.st_dev) == 0)
+		return 0;
+	snprintf(link, sizeof(link), "/sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
+	snprintf(file, sizeof(file), "%s/partition", link);
+	if (access(file, F_OK) < 0)
+		return st.st_dev;
+	n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0)
+		return st.st_dev;
+	snprintf(file, sizeof(file), "%s/../dev", link);
+	if (io_read_file(AT_FDCWD, file, &text) < 0 || !text.data)
+		return st.st_dev;
+	major_no = strtoul(text.data, &end, 10);
+	minor_no = *end == ':' ? strtoul(end + 1, NULL, 10) : 0;
+	return makedev((unsigned)major_no, (unsigned)minor_no);
+}
+
+static void enforce_io_devices(const struct sandbox *sandbox, struct cgroup_limits *limits)
+{
+	const char *const paths[] = {sandbox->state->data, "/usr", sandbox->spec->workspace};
+
+	for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+		dev_t dev = paths[i] ? enforce_disk_of(paths[i]) : 0;
+		bool known = dev == 0;
+
+		for (size_t k = 0; k < limits->n_io_devices; k++)
+			known |= limits->io_devices[k] == dev;
+		if (!known)
+			limits->io_devices[limits->n_io_devices++] = dev;
+	}
+}
+
+static int enforce_io(struct sandbox *sandbox, struct cgroup_limits *group, struct err *err)
+{
+	struct limits *limits = sandbox->spec->limits;
+
+	if (!limits->of[LIMIT_IO].value)
+		return 0;
+	if (!sandbox->host.version[CGROUP_IO])
+		return enforce_refuse(sandbox, LIMIT_IO, "it needs the io controller", err);
+	group->io_bps = limits->of[LIMIT_IO].value;
+	enforce_io_devices(sandbox, group);
+	if (group->n_io_devices == 0)
+		return enforce_refuse(sandbox, LIMIT_IO, "no block device lies below the files", err);
+	enforce_by(limits, LIMIT_IO, cgroup_name(&sandbox->host, CGROUP_IO));
+	return 0;
+}
+
+static int enforce_disk(struct sandbox *sandbox, struct err *err)
+{
+	struct limits *limits = sandbox->spec->limits;
+	struct limit *disk = &limits->of[LIMIT_DISK];
+	uint64_t memory = limits->of[LIMIT_MEMORY].value;
+
+	/*
+	 * Pages of a tmpfs count as memory: above half of it a full layer would end in an
+	 * out-of-memory kill and not in ENOSPC. A default gives way; a named size gets a directory.
+	 */
+	if (memory && disk->value > memory / 2 && !disk->named)
+		disk->value = memory / 2;
+	sandbox->layer_is_directory = memory && disk->value > memory / 2;
+	sandbox->disk_by_watch = sandbox->layer_is_directory;
+	enforce_by(limits, LIMIT_DISK, sandbox->layer_is_directory ? "watchdog over a directory"
+								      : "tmpfs size");
+	if (disk->value < 1u << 20)
+		return err_set(err, EINVAL, "limits", "--disk is below 1M");
+	return 0;
+}
+
+static int enforce_written(struct sandbox *sandbox, struct err *err)
+{
+	struct limits *limits = sandbox->spec->limits;
+
+	if (!limits->of[LIMIT_WRITE_TOTAL].value)
+		return 0;
+	if (sandbox->host.version[CGROUP_IO] == 2)
+		enforce_by(limits, LIMIT_WRITE_TOTAL, "watchdog over cgroup v2 io");
+	else if (sandbox->state->root)
+		enforce_by(limits, LIMIT_WRITE_TOTAL, "watchdog over /proc/PID/io");
+	else
+		return enforce_refuse(sandbox, LIMIT_WRITE_TOTAL,
+				      "without root it needs the cgroup v2 io controller", err);
+	return 0;
+}
+
+static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, struct err *err)
+{
+	struct limits *limits = sandbox->spec->limits;
+	struct limit *cpus = &limits->of[LIMIT_CPUS];
+	bool whole = cpus->value % 1000 == 0;
+
+	if (!cpus->value)
+		return 0;
+	if (sandbox->host.version[CGROUP_CPU]) {
+		group->cpu_milli = (uint32_t)cpus->value;
+		enforce_by(limits, LIMIT_CPUS, cgroup_name(&sandbox->host, CGROUP_CPU));
+		return 0;
+	}
+	if (!whole && cpus->named)
+		return enforce_refuse(sandbox, LIMIT_CPUS,
+				      "a fraction needs the cpu controller; name a whole number", err);
+	sandbox->cpus_by_watch = true;
+	enforce_by(limits, LIMIT_CPUS, "CPU affinity");
+	return 0;
+}
+
+int enforce_choose(struct sandbox *sandbox, struct cgroup_limits *ret_limits, struct err *err)
+{
+	struct limits *limits = sandbox->spec->limits;
+	struct cgroup_limits group = {0};
+	int r;
+
+	if (sandbox->host.version[CGROUP_MEMORY]) {
+		group.memory_bytes = limits->of[LIMIT_MEMORY].value;
+		enforce_by(limits, LIMIT_MEMORY, cgroup_name(&sandbox->host, CGROUP_MEMORY));
+	} else {
+		sandbox->memory_by_watch = true;
+		enforce_by(limits, LIMIT_MEMORY, "RLIMIT_DATA for each process, watchdog for the sum");
+	}
+	if (sandbox->host.version[CGROUP_PIDS]) {
+		group.pids = (uint32_t)limits->of[LIMIT_PIDS].value;
+		enforce_by(limits, LIMIT_PIDS, cgroup_name(&sandbox->host, CGROUP_PIDS));
+	} else {
+		sandbox->pids_by_watch = true;
+		enforce_by(limits, LIMIT_PIDS, "RLIMIT_NPROC for each user, watchdog for the sum");
+	}
+	if (limits->of[LIMIT_CPU_TIME].value)
+		enforce_by(limits, LIMIT_CPU_TIME, "watchdog, RLIMIT_CPU for each process");
+	if (limits->of[LIMIT_TIMEOUT].value)
+		enforce_by(limits, LIMIT_TIMEOUT, "creel");
+	enforce_by(limits, LIMIT_OUTPUT, "creel");
+	r = enforce_cpus(sandbox, &group, err);
+	if (r == 0)
+		r = enforce_disk(sandbox, err);
+	if (r == 0)
+		r = enforce_written(sandbox, err);
+	if (r == 0)
+		r = enforce_io(sandbox, &group, err);
+	if (r == 0)
+		*ret_limits = group;
+	return r;
+}

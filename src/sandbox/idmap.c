@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* idmap.c: see idmap.h. */
+#include "idmap.h"
+
+#include "buf.h"
+#include "ceilings.h"
+#include "err.h"
+#include "fs.h"
+#include "io.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+/* The caller's first subordinate range: lines "NAME-OR-UID:FIRST:COUNT". */
+static bool idmap_subordinate(const char *path, const char *name, uint32_t uid, uint32_t *ret_first,
+			      uint32_t *ret_count)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_SMALL_FILE);
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", uid);
+	if (io_read_file(AT_FDCWD, path, &text) < 0 || !text.data)
+		return false;
+	for (char *save, *line = strtok_r(text.data, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char *first = strchr(line, ':'), *count = first ? strchr(first + 1, ':') : NULL;
+
+		if (!count)
+			continue;
+		*first++ = '\0';
+		*count++ = '\0';
+		if ((*name && strcmp(line, name) == 0) || strcmp(line, number) == 0) {
+			*ret_first = (uint32_t)strtoul(first, NULL, 10);
+			*ret_count = (uint32_t)strtoul(count, NULL, 10);
+			return *ret_first != 0 && *ret_count != 0;
+		}
+	}
+	return false;
+}
+
+/* From the file itself: a static program must not load NSS modules. */
+static void idmap_user_name(uint32_t uid, char *ret, size_t size)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	struct passwd *entry;
+
+	*ret = '\0';
+	while (file && (entry = fgetpwent(file)))
+		if (entry->pw_uid == uid)
+			snprintf(ret, size, "%s", entry->pw_name);
+	if (file)
+		fclose(file);
+}
+
+static void idmap_lines(struct idmap_line *lines, uint32_t caller, uint32_t first, uint32_t count)
+{
+	uint32_t below = MIN(count, IDMAP_USER), above = MIN(count - below, 65535u - IDMAP_USER);
+
+	lines[0] = (struct idmap_line){0, first, below};
+	lines[1] = (struct idmap_line){IDMAP_USER, caller, 1};
+	lines[2] = (struct idmap_line){IDMAP_USER + 1, first + below, above};
+}
+
+static bool idmap_has_helpers(void)
+{
+	return access("/usr/bin/newuidmap", X_OK) == 0 && access("/usr/bin/newgidmap", X_OK) == 0;
+}
+
+int idmap_choose(const struct state *state, const struct live *live, bool as_root,
+		 struct idmap *ret_map, struct err *err)
+{
+	struct idmap map = {.rootless = !state->root, .n = 1};
+	uint32_t uid = geteuid(), gid = getegid(), ufirst, ucount, gfirst, gcount;
+	char name[64];
+
+	if (state->root) {
+		map.uids[0] = map.gids[0] = (struct idmap_line){0, live_first_id(live), 65536};
+		*ret_map = map;
+		return 0;
+	}
+	idmap_user_name(uid, name, sizeof(name));
+	if (idmap_has_helpers() && idmap_subordinate("/etc/subuid", name, uid, &ufirst, &ucount) &&
+	    idmap_subordinate("/etc/subgid", name, uid, &gfirst, &gcount)) {
+		map.n = ucount > IDMAP_USER && gcount > IDMAP_USER ? 3 : 2;
+		idmap_lines(map.uids, uid, ufirst, ucount);
+		idmap_lines(map.gids, gid, gfirst, gcount);
+	} else {
+		map.single = true;
+		map.root_inside = as_root ? 0 : IDMAP_USER;
+		map.uids[0] = (struct idmap_line){map.root_inside, uid, 1};
+		map.gids[0] = (struct idmap_line){map.root_inside, gid, 1};
+	}
+	if (uid == 0)
+		return err_set(err, EINVAL, "idmap", "uid 0 cannot be rootless");
+	*ret_map = map;
+	return 0;
+}
+
+uint32_t idmap_root(const struct idmap *map)
+{
+	return map->uids[0].outside;
+}
+
+uint32_t idmap_user(const struct idmap *map)
+{
+	return map->rootless ? geteuid() : map->uids[0].outside + IDMAP_USER;
+}
+
+static int idmap_format(char *ret, size_t size, const struct idmap_line *lines, size_t n)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n && len < size; i++)
+		len += (size_t)snprintf(ret + len, size - len, "%u %u %u\n", lines[i].inside,
+					lines[i].outside, lines[i].count);
+	return len < size ? 0 : -ENAMETOOLONG;
+}
+
+static int idmap_write_file(pid_t pid, const char *file, const struct idmap_line *lines, size_t n,
+			    struct err *err)
+{
+	char path[64], text[256];
+	int r = idmap_format(text, sizeof(text), lines, n);
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	if (r == 0)
+		r = io_write_file(AT_FDCWD, path, text);
+	return r < 0 ? err_errno(err, -r, "idmap", "cannot write %s", file) : 0;
+}
+
+/* newuidmap PID INSIDE OUTSIDE COUNT … */
+static int idmap_helper_start(const char *program, pid_t pid, const struct idmap_line *lines, size_t n,
+			      pid_t *ret_child)
+{
+	char words[10][12], *argv[12] = {(char *)(uintptr_t)program, words[0]};
+	size_t argc = 2;
+
+	snprintf(words[0], sizeof(words[0]), "%d", (int)pid);
+	for (size_t i = 0; i < n; i++) {
+		const uint32_t numbers[3] = {lines[i].inside, lines[i].outside, lines[i].count};
+
+		for (size_t k = 0; k < 3; k++) {
+			snprintf(words[argc - 1], sizeof(words[0]), "%u", numbers[k]);
+			argv[argc] = words[argc - 1];
+			argc++;
+		}
+	}
+	argv[argc] = NULL;
+	return -posix_spawn(ret_child, program, NULL, NULL, argv, environ);
+}
+
+int idmap_write(const struct idmap *map, pid_t pid, struct err *err)
+{
+	static const char *const programs[] = {"/usr/bin/newuidmap", "/usr/bin/newgidmap"};
+	pid_t children[2] = {-1, -1};
+	int r, status;
+
+	if (map->single) {
+		char path[64];
+
+		snprintf(path, sizeof(path), "/proc/%d/setgroups", (int)pid);
+		r = io_write_file(AT_FDCWD, path, "deny");
+		if (r < 0)
+			return err_errno(err, -r, "idmap", "cannot write setgroups");
+	}
+	if (map->single || !map->rootless) {
+		r = idmap_write_file(pid, "uid_map", map->uids, map->n, err);
+		return r < 0 ? r : idmap_write_file(pid, "gid_map", map->gids, map->n, err);
+	}
+	/* Both at once: each is a process of its own. */
+	r = idmap_helper_start(programs[0], pid, map->uids, map->n, &children[0]);
+	if (r == 0)
+		r = idmap_helper_start(programs[1], pid, map->gids, map->n, &children[1]);
+	for (int i = 0; i < 2; i++) {
+		if (children[i] < 0)
+			continue;
+		if (waitpid(children[i], &status, 0) < 0 || status != 0)
+			r = r ? r : -EPERM;
+	}
+	return r < 0 ? err_errno(err, -r, "idmap",
+				 "newuidmap refused the subordinate ids of /etc/subuid and /etc/subgid")
+		     : 0;
+}
+
+/* A child that only waits for its kill, in a new user namespace. */
+static int idmap_holder(pid_t *ret_pid, struct err *err)
+{
+	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	if (pid < 0)
+		return err_errno(err, errno, "idmap", "cannot create a user namespace");
+	*ret_pid = pid;
+	return 0;
+}
+
+static void idmap_holder_end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+int idmap_userns(const struct idmap *map, int *ret_fd, struct err *err)
+{
+	char path[64];
+	pid_t pid = -1;
+	int r, fd = -1;
+
+	r = idmap_holder(&pid, err);
+	if (r < 0)
+		return r;
+	r = idmap_write(map, pid, err);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	if (r == 0) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			r = err_errno(err, errno, "idmap", "cannot open %s", path);
+	}
+	idmap_holder_end(pid);
+	if (r == 0)
+		*ret_fd = fd;
+	return r;
+}
+
+int idmap_userns_single(uint32_t on_disk_uid, uint32_t on_disk_gid, uint32_t appears_uid,
+			uint32_t appears_gid, int *ret_fd, struct err *err)
+{
+	struct idmap map = {.n = 1,
+			    .uids = {{on_disk_uid, appears_uid, 1}},
+			    .gids = {{on_disk_gid, appears_gid, 1}}};
+
+	return idmap_userns(&map, ret_fd, err);
+}
+
+struct idmap_answer {
+	int r;
+	struct err err;
+};
+
+static int idmap_enter(pid_t userns_pid, int sync)
+{
+	char path[64], byte;
+	int fd;
+
+	if (userns_pid > 0) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)userns_pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
+			return -errno;
+		fd_close(fd);
+		return 0;
+	}
+	return io_read_full(sync, &byte, 1);
+}
+
+int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, int out, struct err *err),
+	      void *data, int out, struct err *err)
+{
+	bool fresh = map->rootless && userns_pid <= 0;
+	struct clone_args args = {.flags = fresh ? CLONE_NEWUSER : 0, .exit_signal = SIGCHLD};
+	struct idmap_answer answer = {.r = -EPIPE};
+	int pair[2], r = 0;
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, errno, "idmap", "socketpair");
+	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	if (pid == 0) {
+		fd_close(pair[0]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		answer.r = map->rootless ? idmap_enter(userns_pid, pair[1]) : 0;
+		if (answer.r < 0)
+			err_errno(&answer.err, -answer.r, "idmap", "cannot enter the user namespace");
+		/* Files that are made belong to the image's root inside. */
+		else if (fresh && !map->single && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+			answer.r = err_errno(&answer.err, errno, "idmap", "cannot become root inside");
+		else
+			answer.r = fn(data, out, &answer.err);
+		_exit(io_write_full(pair[1], &answer, sizeof(answer)) < 0);
+	}
+	fd_close(pair[1]);
+	if (pid < 0)
+		r = err_errno(err, errno, "idmap", "cannot create a process%s",
+			      fresh ? " in a user namespace" : "");
+	if (r == 0 && fresh) {
+		r = idmap_write(map, pid, err);
+		if (r == 0)
+			r = io_write_full(pair[0], "", 1);
+	}
+	if (r < 0 && pid > 0)
+		kill(pid, SIGKILL);
+	if (r == 0 && io_read_full(pair[0], &answer, sizeof(answer)) < 0)
+		r = err_set(err, EPIPE, "idmap", "a helper process died");
+	fd_close(pair[0]);
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r == 0 && answer.r < 0 && err)
+		*err = answer.err;
+	return r < 0 ? r : answer.r;
+}
+
+struct idmap_removal {
+	const char *parent, *name;
+};
+
+static int idmap_remove_fn(void *data, int out, struct err *err)
+{
+	const struct idmap_removal *removal = data;
+	_cleanup_close_ int fd = open(removal->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : fs_remove_tree(fd, removal->name);
+
+	(void)out;
+	return r < 0 ? err_errno(err, -r, "idmap", "cannot remove %s/%s", removal->parent, removal->name)
+		     : 0;
+}
+
+void idmap_remove_tree(const struct state *state, const char *kind, const char *name)
+{
+	char parent[512], path[1024];
+	struct idmap_removal removal = {parent, name};
+	struct live none = LIVE_INIT;
+	struct idmap map;
+	struct err err;
+
+	snprintf(parent, sizeof(parent), "%s/%s", state->data, kind);
+	snprintf(path, sizeof(path), "%s/%s", parent, name);
+	if (access(path, F_OK) < 0)
+		return;
+	if (idmap_choose(state, &none, false, &map, &err) < 0 ||
+	    idmap_run(&map, 0, idmap_remove_fn, &removal, -1, &err) < 0)
+		fprintf(stderr, "creel: %s\n", err.text);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * keeper.h: a helper process for the files of one sandbox: it copies --in before the start, looks at
+ * the trees then and at the end, tells what changed, and copies --out. Rootless it lives in the
+ * sandbox's user namespace, where alone the files' owners can be read; and whatever a hostile tree
+ * does to it, it does to this process only.
+ */
+#include "buf.h"
+#include "err.h"
+#include "sandbox.h"
+
+struct keeper {
+	pid_t pid;
+	int conn;
+};
+
+#define KEEPER_INIT ((struct keeper){.conn = -1})
+
+struct keeper_result {
+	int64_t r;	     /* of --out: 0 or a negative errno, with err */
+	uint64_t disk_bytes; /* of a layer that is a directory */
+	uint64_t skipped;    /* files that --out does not take: devices, links that lead outside */
+	uint64_t copied;
+	uint32_t truncated; /* there were more changes than are listed */
+	uint32_t json_len;
+	struct err err;
+};
+
+/* After sandbox_start(), before sandbox_go(). want_changes: also look at the trees. */
+int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper *ret_keeper,
+		 struct err *err);
+/*
+ * After sandbox_stop(). out_fd: directory for --out, or -1. Appends the JSON array of changes to
+ * json (if they were wanted).
+ */
+int keeper_finish(struct keeper *keeper, int out_fd, struct buf *json, struct keeper_result *ret,
+		  struct err *err);
+void keeper_done(struct keeper *keeper);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * plan.h: from what was asked of a sandbox to the cell's plan: which mounts, in which order, with
+ * which attributes; which rlimits; which rights. The one place where the shape of a sandbox is
+ * decided.
+ */
+#include "ceilings.h"
+#include "cell.h"
+#include "sandbox.h"
+
+#define PLAN_MOUNTS_MAX (64 + CEIL_MOUNTS)
+
+/* The plan with the storage behind its pointers. */
+struct plan {
+	struct cell_plan cell;
+	struct cell_mount mounts[PLAN_MOUNTS_MAX];
+	struct cell_dir dirs[16];
+	struct cell_rlimit rlimits[12];
+	unsigned long cpus[128]; /* affinity: 8,192 CPUs */
+	char stage[512], image[512], skel_usr[512], skel_dpkg[512], layer[512];
+	char disk[32], inodes[32], shm[32], owner_uid[16], owner_gid[16], tty_gid[16];
+};
+
+/* init_fd and control_fd are already open. The namespaces and groups come from the sandbox. */
+int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct plan *plan,
+	      struct err *err);
+int plan_landlock_abi(void);

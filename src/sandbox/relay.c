@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* relay.c: see relay.h. */
+#include "relay.h"
+
+#include "banned.h"
+
+#include <limits.h>
+#include <time.h>
+
+void relay_init(struct relay *relay, int in, int out, struct buf *captured, uint64_t cap)
+{
+	relay->in = in;
+	relay->out = out;
+	relay->captured = captured;
+	relay->total = 0;
+	relay->cap = cap;
+	relay->over = relay->ended = relay->in_is_tty = false;
+	relay->at = relay->have = 0;
+}
+
+void relay_poll(const struct relay *relay, struct pollfd *polls, size_t *ret_n)
+{
+	*ret_n = 0;
+	if (relay->ended)
+		return;
+	if (relay->have)
+		polls[(*ret_n)++] = (struct pollfd){.fd = relay->out, .events = POLLOUT};
+	else
+		polls[(*ret_n)++] = (struct pollfd){.fd = relay->in, .events = POLLIN};
+}
+
+static bool relay_ready(int fd, short events, int ms)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	return poll(&p, 1, ms) == 1;
+}
+
+/* Never more than PIPE_BUF at once: that much a pipe that polls writable takes without blocking. */
+static void relay_give(struct relay *relay)
+{
+	size_t len = MIN(relay->have - relay->at, (size_t)PIPE_BUF);
+	ssize_t n = write(relay->out, relay->data + relay->at, len);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n < 0) {
+		relay->ended = true; /* the reader is gone; the writer gets its EPIPE when we close */
+		return;
+	}
+	relay->at += (size_t)n;
+	if (relay->at == relay->have)
+		relay->at = relay->have = 0;
+}
+
+static void relay_take(struct relay *relay)
+{
+	ssize_t n = read(relay->in, relay->data, sizeof(relay->data));
+	size_t keep;
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0) {
+		relay->ended = true;
+		return;
+	}
+	keep = (size_t)n;
+	if (relay->cap && relay->total + keep > relay->cap) {
+		relay->over = true;
+		keep = (size_t)(relay->cap - MIN(relay->total, relay->cap));
+	}
+	relay->total += (uint64_t)n;
+	if (relay->captured && keep && buf_append(relay->captured, relay->data, keep) < 0)
+		relay->over = true;
+	if (relay->out >= 0)
+		relay->have = keep;
+}
+
+void relay_move(struct relay *relay)
+{
+	if (relay->ended)
+		return;
+	if (relay->have) {
+		if (relay_ready(relay->out, POLLOUT, 0))
+			relay_give(relay);
+	} else if (relay_ready(relay->in, POLLIN, 0)) {
+		relay_take(relay);
+		while (relay->have && !relay->ended && relay_ready(relay->out, POLLOUT, 0))
+			relay_give(relay);
+	}
+}
+
+static int64_t relay_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void relay_drain(struct relay *relay, int ms)
+{
+	int64_t until = relay_now_ms() + ms;
+
+	while (!relay->ended) {
+		int64_t left = until - relay_now_ms();
+
+		if (relay->have) {
+			if (left <= 0 || !relay_ready(relay->out, POLLOUT, (int)left))
+				return;
+			relay_give(relay);
+		} else {
+			/* A pty's master has no end of file while we hold it: nothing left is the end. */
+			if (!relay_ready(relay->in, POLLIN, 0))
+				return;
+			relay_take(relay);
+		}
+	}
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * relay.h: bytes from one descriptor to another, or into a buffer, one direction, never blocking:
+ * a reader that stalls must not keep a time-out from being enforced.
+ */
+#include "buf.h"
+
+#include <poll.h>
+#include <stdbool.h>
+
+struct relay {
+	int in, out;	       /* out -1: into captured, or nowhere */
+	struct buf *captured;  /* may be NULL */
+	uint64_t total, cap;   /* bytes taken; cap 0: none */
+	bool over;	       /* there was more than cap: what is above it is dropped */
+	bool ended;	       /* nothing more will come or can be given */
+	bool in_is_tty;	       /* EIO of a pty whose other end closed is its end */
+	size_t at, have;
+	char data[65536];
+};
+
+void relay_init(struct relay *relay, int in, int out, struct buf *captured, uint64_t cap);
+/* Adds at most two entries; *ret_n is how many. */
+void relay_poll(const struct relay *relay, struct pollfd *polls, size_t *ret_n);
+/* Moves what can be moved now. */
+void relay_move(struct relay *relay);
+/* Reads to the end: every writer is gone. Waits for the reader of out for at most ms. */
+void relay_drain(struct relay *relay, int ms);

@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.c: see run.h. One poll(2) loop. A descriptor of the caller goes into the sandbox only if it is
+ * a pipe or /dev/null: anything else (a file that could be opened again with more rights, a
+ * directory, the caller's own terminal) is relayed.
+ */
+#include "run.h"
+
+#include "ceilings.h"
+#include "fs.h"
+#include "io.h"
+#include "keeper.h"
+#include "relay.h"
+
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+
+const char *const run_end_names[RUN_END_MAX] = {"exit", "signal", "timeout", "cpu",    "memory",
+						"disk", "pids",	  "io",	     "output", "killed"};
+
+#define RUN_WATCH_MS 20 /* how often limits without a controller are looked at */
+#define RUN_DISK_MS  200
+
+struct run {
+	const struct run_spec *spec;
+	struct sandbox *sandbox;
+	struct run_result *result;
+	int conn;	/* the command's */
+	int signals;
+	int master;	/* of the terminal inside, or -1 */
+	struct relay *in, *out, *err_out; /* NULL: passed directly */
+	int to_close[3];		  /* the sandbox's ends, after the spawn */
+	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms;
+	bool ending;  /* SIGTERM was sent because of ended_by */
+	bool done;
+	bool exited;
+	int status;
+	unsigned interrupts;
+	struct cgroup_usage peak;
+	struct termios saved;
+	bool raw;
+};
+
+static int64_t run_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static uint64_t run_limit(const struct run *run, enum limit_kind kind)
+{
+	return run->spec->sandbox.limits->of[kind].value;
+}
+
+static void run_signal(struct run *run, int number, enum guest_scope scope)
+{
+	struct guest_signal signal = {.number = (uint32_t)number, .scope = scope};
+
+	/* An init that does not listen any more is dealt with by its end of stream. */
+	if (guest_send(run->conn, GUEST_SIGNAL, &signal, sizeof(signal), NULL, 0) < 0)
+		run->done = true;
+}
+
+/* The first cause counts. */
+static void run_end(struct run *run, enum run_end why, bool gently)
+{
+	if (run->ending)
+		return;
+	run->ending = true;
+	run->result->ended_by = why;
+	if (!gently) {
+		run->done = true;
+		return;
+	}
+	run_signal(run, SIGTERM, GUEST_SCOPE_ALL);
+	run_signal(run, SIGCONT, GUEST_SCOPE_ALL); /* a stopped process cannot hear it */
+	run->kill_ms = run_now_ms() + RUN_KILL_GRACE_MS;
+}
+
+/* ---- standard streams ---- */
+
+static bool run_passes(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	return S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+}
+
+static int run_relay_new(struct relay **ret, int in, int out, struct buf *captured, uint64_t cap,
+			 struct err *err)
+{
+	*ret = malloc(sizeof(**ret));
+	if (!*ret)
+		return err_set(err, ENOMEM, "run", "out of memory");
+	relay_init(*ret, in, out, captured, cap);
+	return 0;
+}
+
+/* One stream: *ret_fd is what the sandbox gets. */
+static int run_stream(struct run *run, int i, int *ret_fd, struct err *err)
+{
+	const struct limit *cap = &run->spec->sandbox.limits->of[LIMIT_OUTPUT];
+	struct relay **relay = i == 0 ? &run->in : i == 1 ? &run->out : &run->err_out;
+	struct buf *captured = i == 1 ? &run->result->out : &run->result->err_out;
+	bool capture = run->spec->capture && i > 0;
+	int fd = run->spec->stdio[i], pair[2];
+
+	if (!capture && run_passes(fd) && (i == 0 || !cap->named)) {
+		*ret_fd = fd;
+		return 0;
+	}
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return err_errno(err, errno, "run", "pipe");
+	*ret_fd = run->to_close[i] = i == 0 ? pair[0] : pair[1];
+	if (i == 0)
+		return run_relay_new(relay, fd, pair[1], NULL, 0, err);
+	return run_relay_new(relay, pair[0], capture ? -1 : fd, capture ? captured : NULL,
+			     capture || cap->named ? cap->value : 0, err);
+}
+
+static void run_window_size(struct run *run)
+{
+	struct winsize size;
+
+	if (run->master >= 0 && ioctl(run->spec->stdio[0], TIOCGWINSZ, &size) == 0)
+		ioctl(run->master, TIOCSWINSZ, &size);
+}
+
+static void run_raw(struct run *run, bool on)
+{
+	struct termios raw;
+
+	if (!on && run->raw)
+		tcsetattr(run->spec->stdio[0], TCSADRAIN, &run->saved);
+	if (on && tcgetattr(run->spec->stdio[0], &run->saved) == 0) {
+		raw = run->saved;
+		cfmakeraw(&raw);
+		tcsetattr(run->spec->stdio[0], TCSADRAIN, &raw);
+		run->raw = true;
+		return;
+	}
+	run->raw = false;
+}
+
+static int run_terminal(struct run *run, int master, struct err *err)
+{
+	const struct limit *cap = &run->spec->sandbox.limits->of[LIMIT_OUTPUT];
+	bool capture = run->spec->capture;
+	int r;
+
+	run->master = master;
+	run_window_size(run);
+	r = run_relay_new(&run->in, run->spec->stdio[0], master, NULL, 0, err);
+	if (r == 0)
+		r = run_relay_new(&run->out, master, capture ? -1 : run->spec->stdio[1],
+				  capture ? &run->result->out : NULL,
+				  capture || cap->named ? cap->value : 0, err);
+	return r;
+}
+
+/* ---- what happens ---- */
+
+static const struct {
+	uint32_t step;
+	const char *what;
+} run_steps[] = {
+	{GUEST_STEP_START, "init could not start it"},
+	{GUEST_STEP_TTY, "cannot make a terminal or set up its streams"},
+	{GUEST_STEP_IDS, "cannot become the user"},
+	{GUEST_STEP_CWD, "cannot enter the working directory"},
+	{GUEST_STEP_EXEC, "cannot run"},
+};
+
+/* The command did not start: as a shell says it, 127 if it is not there and 126 if it cannot run. */
+static void run_failed(struct run *run, const struct buf *payload)
+{
+	struct guest_reader reader = {payload->data, payload->len};
+	struct guest_failed failed;
+	char text[512];
+	bool exec;
+	int n;
+
+	if (guest_read(&reader, &failed, sizeof(failed)) < 0 || failed.step >= GUEST_STEP_MAX)
+		return;
+	exec = failed.step == GUEST_STEP_EXEC;
+	run->done = run->ending = true;
+	run->result->ended_by = RUN_EXIT;
+	run->result->exit_code = exec && failed.error == ENOENT ? 127 : exec ? 126 : 125;
+	n = snprintf(text, sizeof(text), "creel: %.200s: %s: %s\n",
+		     failed.step == GUEST_STEP_CWD ? run->spec->cwd : run->spec->argv[0],
+		     exec && failed.error == ENOENT ? "command not found" : run_steps[failed.step].what,
+		     strerror((int)failed.error));
+	if (run->spec->capture) {
+		if (buf_append(&run->result->err_out, text, (size_t)n) < 0)
+			run->result->err_truncated = true;
+	} else {
+		fputs(text, stderr);
+	}
+}
+
+static void run_message(struct run *run)
+{
+	_cleanup_buf_ struct buf payload = BUF_INIT(GUEST_REPLY_MAX);
+	struct guest_reader reader;
+	struct guest_exited exited;
+	size_t n_fds = 0;
+	uint16_t type;
+	int fd = -EBADF;
+
+	if (guest_recv(run->conn, GUEST_REPLY_MAX, &type, &payload, &fd, 1, &n_fds, NULL) < 0) {
+		run->done = true; /* init is gone */
+		return;
+	}
+	reader = (struct guest_reader){payload.data, payload.len};
+	if (type == GUEST_TTY && n_fds == 1 && run->spec->tty && run->master < 0 && isatty(fd)) {
+		if (run_terminal(run, TAKE_FD(fd), NULL) < 0)
+			run_end(run, RUN_KILLED, false);
+	} else if (type == GUEST_FAILED) {
+		run_failed(run, &payload);
+	} else if (type == GUEST_EXITED && guest_read(&reader, &exited, sizeof(exited)) == 0) {
+		run->exited = run->done = true;
+		run->status = exited.status;
+	}
+	fd_close(fd);
+}
+
+static void run_host_signal(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	if (read(run->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGWINCH:
+		run_window_size(run);
+		return;
+	case SIGTSTP: /* without a terminal inside: stop what runs there, then this process */
+		run_signal(run, SIGSTOP, GUEST_SCOPE_GROUP);
+		raise(SIGSTOP);
+		run_signal(run, SIGCONT, GUEST_SCOPE_GROUP);
+		return;
+	case SIGINT:
+		if (++run->interrupts >= 3) {
+			run_end(run, RUN_KILLED, false);
+			return;
+		}
+		break;
+	case SIGHUP:
+		run_signal(run, SIGHUP, GUEST_SCOPE_GROUP);
+		run_end(run, RUN_KILLED, true); /* nobody is there any more */
+		return;
+	default:
+		break;
+	}
+	run_signal(run, (int)info.ssi_signo, GUEST_SCOPE_GROUP);
+}
+
+/* A recorded system call: noted and answered with EPERM, whatever it was (seccomp_unotify(2)). */
+static void run_attempt(struct run *run)
+{
+	struct run_result *result = run->result;
+	struct seccomp_notif request = {0};
+	struct seccomp_notif_resp reply = {.error = -EPERM};
+	uint32_t total = 0;
+	size_t i;
+
+	if (ioctl(run->sandbox->notify_fd, SECCOMP_IOCTL_NOTIF_RECV, &request) < 0)
+		return;
+	reply.id = request.id;
+	ioctl(run->sandbox->notify_fd, SECCOMP_IOCTL_NOTIF_SEND, &reply);
+	for (i = 0; i < result->n_attempts && result->attempts[i].number != request.data.nr; i++)
+		;
+	if (i < ELEMENTSOF(result->attempts)) {
+		result->attempts[i].number = request.data.nr;
+		result->attempts[i].count++;
+		if (i == result->n_attempts)
+			result->n_attempts++;
+	}
+	for (i = 0; i < result->n_attempts; i++)
+		total += result->attempts[i].count;
+	/* Enough is known: without a listener the kernel answers ENOSYS by itself. */
+	if (total >= CEIL_ATTEMPTS)
+		run->sandbox->notify_fd = fd_close(run->sandbox->notify_fd);
+}
+
+static void run_oom(struct run *run)
+{
+	struct cgroup_usage usage;
+	uint64_t event;
+
+	if (read(cgroup_oom_fd(run->sandbox->cgroup), &event, sizeof(event)) < 0)
+		errno = 0;
+	cgroup_read_usage(run->sandbox->cgroup, &usage);
+	if (usage.oom_kills)
+		run_end(run, RUN_MEMORY, false);
+}
+
+/* ---- limits that creel enforces ---- */
+
+static void run_watch(struct run *run, int64_t now)
+{
+	const struct sandbox *sandbox = run->sandbox;
+	uint64_t written = run_limit(run, LIMIT_WRITE_TOTAL);
+	struct cgroup_usage usage;
+
+	sandbox_sample(sandbox, &usage);
+	if (usage.memory_peak_bytes > run->peak.memory_peak_bytes)
+		run->peak.memory_peak_bytes = usage.memory_peak_bytes;
+	if (usage.pids_peak > run->peak.pids_peak)
+		run->peak.pids_peak = usage.pids_peak;
+	if (sandbox->memory_by_watch && usage.memory_peak_bytes > run_limit(run, LIMIT_MEMORY))
+		run_end(run, RUN_MEMORY, false);
+	if (sandbox->pids_by_watch && usage.pids_peak > run_limit(run, LIMIT_PIDS))
+		run_end(run, RUN_PIDS, false);
+	if (written && usage.io_write_bytes > written)
+		run_end(run, RUN_IO, false);
+	run->watch_ms = now + RUN_WATCH_MS;
+}
+
+static void run_check_cpu(struct run *run, int64_t now)
+{
+	uint64_t limit = run_limit(run, LIMIT_CPU_TIME), used = 0, left;
+	struct cgroup_usage usage;
+
+	if (run->sandbox->cgroup && cgroup_has(run->sandbox->cgroup, CGROUP_CORE)) {
+		used = cgroup_read_cpu_us(run->sandbox->cgroup) / 1000;
+	} else {
+		sandbox_sample(run->sandbox, &usage);
+		used = (usage.cpu_user_us + usage.cpu_system_us) / 1000;
+	}
+	if (used >= limit) {
+		run_end(run, RUN_CPU, false);
+		return;
+	}
+	/* All CPUs at once could use the rest in left / CPUs. */
+	left = (limit - used) * 1000 / (run_limit(run, LIMIT_CPUS) + 1000);
+	run->cpu_check_ms = now + (int64_t)(left < 5 ? 5 : left > 1000 ? 1000 : left);
+}
+
+static void run_timers(struct run *run)
+{
+	int64_t now = run_now_ms();
+
+	if (run->deadline_ms && now >= run->deadline_ms)
+		run_end(run, RUN_TIMEOUT, true);
+	if (run->kill_ms && now >= run->kill_ms)
+		run->done = true;
+	if (run->cpu_check_ms && now >= run->cpu_check_ms)
+		run_check_cpu(run, now);
+	if (run->watch_ms && now >= run->watch_ms)
+		run_watch(run, now);
+	if (run->disk_ms && now >= run->disk_ms) {
+		if (sandbox_disk_bytes(run->sandbox) > run_limit(run, LIMIT_DISK))
+			run_end(run, RUN_DISK, false);
+		/* A large tree takes long to look at: half of the time at most goes into it. */
+		run->disk_ms = run_now_ms() + (run_now_ms() - now) + RUN_DISK_MS;
+	}
+	if ((run->out && run->out->over) || (run->err_out && run->err_out->over))
+		run_end(run, RUN_OUTPUT, false);
+}
+
+static int run_poll_ms(const struct run *run)
+{
+	const int64_t at[] = {run->deadline_ms, run->kill_ms, run->cpu_check_ms, run->watch_ms,
+			      run->disk_ms};
+	int64_t now = run_now_ms(), least = INT32_MAX;
+
+	for (size_t i = 0; i < ELEMENTSOF(at); i++)
+		if (at[i] && at[i] - now < least)
+			least = at[i] - now;
+	return least == INT32_MAX ? -1 : least < 0 ? 0 : (int)least;
+}
+
+/* Once the caller's input has ended, so does the command's: closed, or ^D on a terminal. */
+static void run_input_end(struct run *run)
+{
+	if (!run->in || !run->in->ended || run->in->out < 0)
+		return;
+	if (run->master < 0)
+		fd_close(run->in->out);
+	else if (write(run->master, "\4", 1) < 0)
+		errno = 0;
+	run->in->out = -1;
+}
+
+static void run_turn(struct run *run)
+{
+	struct relay *const relays[] = {run->in, run->out, run->err_out};
+	struct cgroup *cgroup = run->sandbox->cgroup;
+	struct pollfd polls[10];
+	size_t n = 0, added;
+
+	polls[n++] = (struct pollfd){.fd = run->conn, .events = POLLIN};
+	polls[n++] = (struct pollfd){.fd = run->signals, .events = POLLIN};
+	polls[n++] = (struct pollfd){.fd = run->sandbox->notify_fd, .events = POLLIN};
+	polls[n++] = (struct pollfd){.fd = cgroup ? cgroup_oom_fd(cgroup) : -1,
+				     .events = cgroup && cgroup_v2_path(cgroup) ? POLLPRI : POLLIN};
+	for (size_t i = 0; i < ELEMENTSOF(relays); i++) {
+		added = 0;
+		if (relays[i])
+			relay_poll(relays[i], polls + n, &added);
+		n += added;
+	}
+	if (poll(polls, n, run_poll_ms(run)) < 0)
+		return;
+	if (polls[2].revents & POLLIN)
+		run_attempt(run);
+	else if (polls[2].revents) /* every process that had the filter is gone */
+		run->sandbox->notify_fd = fd_close(run->sandbox->notify_fd);
+	if (polls[3].revents)
+		run_oom(run);
+	for (size_t i = 0; i < ELEMENTSOF(relays); i++)
+		if (relays[i])
+			relay_move(relays[i]);
+	run_input_end(run);
+	if (polls[1].revents)
+		run_host_signal(run);
+	if (polls[0].revents)
+		run_message(run);
+	run_timers(run);
+}
+
+/* ---- before and after ---- */
+
+static int run_signals(struct run *run, struct err *err)
+{
+	static const int taken[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+				    SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP};
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	for (size_t i = 0; i < ELEMENTSOF(taken); i++) {
+		struct sigaction action;
+
+		/* What the caller had ignored (nohup) stays ignored. */
+		if (sigaction(taken[i], NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			continue;
+		sigaddset(&set, taken[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return run->signals < 0 ? err_errno(err, errno, "run", "signalfd") : 0;
+}
+
+static int run_spawn(struct run *run, struct err *err)
+{
+	const struct run_spec *spec = run->spec;
+	const struct idmap *map = &run->sandbox->idmap;
+	uint32_t id = spec->sandbox.as_root ? 0 : map->single ? map->root_inside : IDMAP_USER;
+	struct guest_start start = {.uid = id, .gid = id};
+	struct winsize size = {0};
+	int fds[3] = {-1, -1, -1}, r = 0;
+
+	if (spec->tty) {
+		start.flags |= GUEST_START_TTY;
+		ioctl(spec->stdio[0], TIOCGWINSZ, &size);
+		start.rows = size.ws_row ? size.ws_row : 24;
+		start.cols = size.ws_col ? size.ws_col : 80;
+	}
+	for (int i = 0; r == 0 && !spec->tty && i < 3; i++)
+		r = run_stream(run, i, &fds[i], err);
+	if (r == 0)
+		r = sandbox_spawn(run->sandbox, start, spec->cwd, spec->argv, spec->env,
+				  spec->tty ? NULL : fds, &run->conn, err);
+	for (int i = 0; i < 3; i++)
+		run->to_close[i] = fd_close(run->to_close[i]);
+	if (r == 0)
+		r = sandbox_go(run->sandbox, err);
+	return r;
+}
+
+static void run_clocks(struct run *run)
+{
+	const struct sandbox *sandbox = run->sandbox;
+
+	run->started_ms = run_now_ms();
+	if (run_limit(run, LIMIT_TIMEOUT))
+		run->deadline_ms = run->started_ms + (int64_t)run_limit(run, LIMIT_TIMEOUT);
+	if (run_limit(run, LIMIT_CPU_TIME))
+		run->cpu_check_ms = run->started_ms + 1;
+	if (sandbox->memory_by_watch || sandbox->pids_by_watch || run_limit(run, LIMIT_WRITE_TOTAL))
+		run->watch_ms = run->started_ms + RUN_WATCH_MS;
+	if (sandbox->disk_by_watch)
+		run->disk_ms = run->started_ms + RUN_DISK_MS;
+}
+
+/* What the end means, now that everything is dead and counted. */
+static void run_judge(struct run *run)
+{
+	struct run_result *result = run->result;
+	const struct cgroup_usage *usage = &run->sandbox->usage;
+
+	result->pids_hit = usage->pids_refused > 0;
+	result->disk_hit = run->sandbox->disk_full;
+	if (usage->oom_kills && (!run->ending || result->ended_by == RUN_EXIT)) {
+		run->ending = true;
+		result->ended_by = RUN_MEMORY;
+	}
+	if (run->exited && WIFSIGNALED(run->status))
+		result->signal = WTERMSIG(run->status);
+	if (run->ending && result->ended_by == RUN_EXIT)
+		return; /* it never started; the code is set */
+	if (run->ending) {
+		result->exit_code = result->ended_by == RUN_TIMEOUT ? 124 : 137;
+		if (!result->signal)
+			result->signal = run->exited ? 0 : SIGKILL;
+		return;
+	}
+	if (!run->exited) {
+		result->ended_by = RUN_KILLED;
+		result->signal = SIGKILL;
+		result->exit_code = 137;
+		return;
+	}
+	result->ended_by = result->signal ? RUN_SIGNAL : RUN_EXIT;
+	result->exit_code = result->signal ? 128 + result->signal : WEXITSTATUS(run->status);
+	/* RLIMIT_CPU stands behind the watchdog. */
+	if (result->signal == SIGXCPU && run_limit(run, LIMIT_CPU_TIME)) {
+		result->ended_by = RUN_CPU;
+		result->exit_code = 137;
+	}
+	/* A command that failed against a wall ended by it; its own code stays. */
+	if (result->exit_code && result->disk_hit)
+		result->ended_by = RUN_DISK;
+	else if (result->exit_code && result->pids_hit)
+		result->ended_by = RUN_PIDS;
+}
+
+static void run_collect(struct run *run)
+{
+	struct run_result *result = run->result;
+	struct cgroup_usage *usage = &run->sandbox->usage;
+
+	if (usage->memory_peak_bytes < run->peak.memory_peak_bytes)
+		usage->memory_peak_bytes = run->peak.memory_peak_bytes;
+	if (usage->pids_peak < run->peak.pids_peak)
+		usage->pids_peak = run->peak.pids_peak;
+	result->usage = *usage;
+	result->disk_bytes = run->sandbox->layer_is_directory ? 0 : sandbox_disk_bytes(run->sandbox);
+	result->out_truncated = run->out && run->out->over;
+	result->err_truncated = run->err_out && run->err_out->over;
+	result->readback = run->sandbox->readback;
+	result->rootless = run->sandbox->idmap.rootless;
+	result->single_id = run->sandbox->idmap.single;
+}
+
+static int run_finish_files(struct run *run, struct keeper *keeper, struct err *err)
+{
+	struct run_result *result = run->result;
+	_cleanup_close_ int out_fd = -EBADF;
+	struct keeper_result told;
+	int r;
+
+	if (keeper->pid <= 0)
+		return 0;
+	if (run->spec->out) {
+		out_fd = open(run->spec->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (out_fd < 0)
+			return err_errno(err, errno, "run", "--out %s", run->spec->out);
+	}
+	r = keeper_finish(keeper, out_fd, &result->changes, &told, err);
+	if (r < 0)
+		return r;
+	result->changes_truncated = told.truncated;
+	result->skipped = told.skipped;
+	if (run->sandbox->layer_is_directory)
+		result->disk_bytes = told.disk_bytes;
+	if (told.r < 0) {
+		*err = told.err;
+		return (int)told.r;
+	}
+	return 0;
+}
+
+static void run_free(struct run *run)
+{
+	if (run->in && run->in->out >= 0 && run->master < 0)
+		fd_close(run->in->out);
+	if (run->out && run->master < 0)
+		fd_close(run->out->in);
+	if (run->err_out)
+		fd_close(run->err_out->in);
+	free(run->in);
+	free(run->out);
+	free(run->err_out);
+	fd_close(run->master);
+	fd_close(run->conn);
+	fd_close(run->signals);
+	for (int i = 0; i < 3; i++)
+		fd_close(run->to_close[i]);
+	run->sandbox = sandbox_free(run->sandbox);
+}
+
+static int run_start(const struct state *state, struct run *run, struct keeper *keeper,
+		     struct err *err)
+{
+	const struct run_spec *spec = run->spec;
+	int r = run_signals(run, err);
+
+	if (r == 0)
+		r = sandbox_start(state, &spec->sandbox, &run->sandbox, err);
+	if (r == 0 &&
+	    (spec->want_changes || spec->out || spec->sandbox.n_in || spec->sandbox.script))
+		r = keeper_start(run->sandbox, spec->want_changes, keeper, err);
+	if (r == 0)
+		r = run_spawn(run, err);
+	return r;
+}
+
+static void run_loop(struct run *run)
+{
+	struct relay *const outs[] = {run->out, run->err_out};
+
+	run_clocks(run);
+	if (run->spec->tty)
+		run_raw(run, true);
+	while (!run->done)
+		run_turn(run);
+	run->result->duration_ms = (uint64_t)(run_now_ms() - run->started_ms);
+	/* With the last process the last writer goes: then the streams have an end. */
+	sandbox_stop(run->sandbox);
+	for (size_t i = 0; i < ELEMENTSOF(outs); i++)
+		if (outs[i])
+			relay_drain(outs[i], RUN_KILL_GRACE_MS);
+	if (run->master >= 0 && run->out)
+		relay_drain(run->out, RUN_KILL_GRACE_MS);
+	if (run->spec->tty)
+		run_raw(run, false);
+}
+
+int run(const struct state *state, const struct run_spec *spec, struct run_result *ret, struct err *err)
+{
+	struct run run = {.spec = spec,
+			  .result = ret,
+			  .conn = -1,
+			  .signals = -1,
+			  .master = -1,
+			  .to_close = {-1, -1, -1}};
+	struct keeper keeper = KEEPER_INIT;
+	int r;
+
+	*ret = (struct run_result){.out = BUF_INIT(CEIL_OUTPUT),
+				   .err_out = BUF_INIT(CEIL_OUTPUT),
+				   .changes = BUF_INIT(64u << 20)};
+	r = run_start(state, &run, &keeper, err);
+	if (r == 0) {
+		snprintf(ret->id, sizeof(ret->id), "%s", run.sandbox->live.id);
+		if (spec->started)
+			spec->started(ret->id, spec->started_data);
+		run_loop(&run);
+		run_judge(&run);
+		run_collect(&run);
+		r = run_finish_files(&run, &keeper, err);
+	}
+	keeper_done(&keeper);
+	run_free(&run);
+	if (r < 0)
+		run_result_done(ret);
+	return r;
+}
+
+void run_result_done(struct run_result *result)
+{
+	buf_done(&result->out);
+	buf_done(&result->err_out);
+	buf_done(&result->changes);
+}

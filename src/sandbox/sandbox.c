@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox.c: see sandbox.h. The order of sandbox_start() is the order in which things can be undone:
+ * what is registered first is removed last, so that a kill at any point leaves something that the
+ * next call finds.
+ */
+#include "sandbox.h"
+
+#include "ceilings.h"
+#include "enforce.h"
+#include "err.h"
+#include "fs.h"
+#include "host-image.h"
+#include "init-image.h"
+#include "io.h"
+#include "plan.h"
+#include "readback.h"
+#include "tree.h"
+#include "watch.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+
+/* creel-init in memory that nobody can change, and, with mode 0111, nobody inside read or trace. */
+static int sandbox_init_fd(struct err *err)
+{
+	int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	_cleanup_close_ int fd = memfd_create("creel-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	mode_t mode = 0111;
+	int r;
+
+#ifdef CREEL_ABLATION
+	if (getenv("CREEL_ABLATE") && strstr(getenv("CREEL_ABLATE"), "initseal"))
+		mode = 0555;
+#endif
+	if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
+		fd = memfd_create("creel-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return err_errno(err, errno, "sandbox", "memfd_create");
+	r = io_write_full(fd, init_image, init_image_size);
+	if (r < 0 || fchmod(fd, mode) < 0)
+		return err_errno(err, r < 0 ? -r : errno, "sandbox", "cannot write init");
+	if (fcntl(fd, F_ADD_SEALS, seals | F_SEAL_EXEC) < 0 && fcntl(fd, F_ADD_SEALS, seals) < 0)
+		return err_errno(err, errno, "sandbox", "cannot seal init");
+	return TAKE_FD(fd);
+}
+
+struct sandbox_image_job {
+	char dir[512];
+	bool skel;
+};
+
+static int sandbox_image_fn(void *data, int out, struct err *err)
+{
+	const struct sandbox_image_job *job = data;
+	bool fresh;
+	int r = host_image_prepare(job->dir, &fresh, err);
+
+	(void)out;
+	return r == 0 && job->skel ? host_image_skel(job->dir, err) : r;
+}
+
+static int sandbox_image(struct sandbox *sandbox, struct err *err)
+{
+	struct sandbox_image_job job = {.skel = sandbox->spec->as_root};
+	struct idmap canonical = sandbox->idmap;
+
+	if (access("/usr/bin/env", X_OK) < 0)
+		return err_set(err, ENOENT, "sandbox", "the image host needs a /usr/bin on this machine");
+	snprintf(job.dir, sizeof(job.dir), "%s/images/host", sandbox->state->data);
+	/* Root's skel is looked through each time: what the host closed since must not show inside. */
+	if (host_image_current(job.dir) &&
+	    (!job.skel || (sandbox->idmap.rootless && host_image_skel_current(job.dir))))
+		return 0;
+	return idmap_run(&canonical, 0, sandbox_image_fn, &job, -1, err);
+}
+
+static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
+{
+	const char *workspace = sandbox->spec->workspace;
+	struct stat st;
+	int r;
+
+	if (workspace) {
+		sandbox->workspace_fd = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (sandbox->workspace_fd < 0 || fstat(sandbox->workspace_fd, &st) < 0)
+			return err_errno(err, errno, "sandbox", "--workspace %s", workspace);
+	}
+	if (sandbox->idmap.rootless)
+		return workspace && st.st_uid != geteuid()
+			       ? err_set(err, EPERM, "sandbox",
+					 "--workspace %s belongs to uid %u: without root it must be yours",
+					 workspace, st.st_uid)
+			       : 0;
+	r = idmap_userns(&sandbox->idmap, &sandbox->userns_fd, err);
+	if (r == 0 && workspace)
+		r = idmap_userns_single(st.st_uid, st.st_gid, idmap_user(&sandbox->idmap),
+					idmap_user(&sandbox->idmap), &sandbox->workspace_userns_fd, err);
+	return r;
+}
+
+static int sandbox_groups(struct sandbox *sandbox, struct err *err)
+{
+	struct cgroup_limits limits;
+	int r;
+
+	r = enforce_choose(sandbox, &limits, err);
+	if (r < 0)
+		return r;
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
+		if (sandbox->host.version[c])
+			return cgroup_new(&sandbox->host, sandbox->live.cgroup, &limits,
+					  &sandbox->cgroup, err);
+	return 0;
+}
+
+static int sandbox_cell(struct sandbox *sandbox, struct err *err)
+{
+	_cleanup_close_ int init_fd = sandbox_init_fd(err), theirs = -EBADF;
+	struct plan *plan;
+	int pair[2], r;
+
+	if (init_fd < 0)
+		return init_fd;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, errno, "sandbox", "socketpair");
+	sandbox->control = pair[0];
+	theirs = pair[1];
+	plan = malloc(sizeof(*plan));
+	if (!plan)
+		return err_set(err, ENOMEM, "sandbox", "out of memory");
+	r = plan_make(sandbox, init_fd, theirs, plan, err);
+	if (r == 0)
+		r = cell_start(&plan->cell, &sandbox->cell, err);
+	free(plan);
+	if (r == 0 && sandbox->idmap.rootless) {
+		r = idmap_write(&sandbox->idmap, sandbox->cell.pid, err);
+		if (r == 0)
+			r = cell_continue(&sandbox->cell, err);
+	}
+	if (r == 0)
+		r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
+	return r == 1 ? err_set(err, EPIPE, "sandbox", "the sandbox's first process died") : r;
+}
+
+int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
+		  struct sandbox **ret_sandbox, struct err *err)
+{
+	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
+	const char *missing;
+	int r;
+
+	if (!sandbox)
+		return err_set(err, ENOMEM, "sandbox", "out of memory");
+	*sandbox = (struct sandbox){.spec = spec,
+				    .state = state,
+				    .live = LIVE_INIT,
+				    .cell = CELL_INIT,
+				    .userns_fd = -1,
+				    .workspace_userns_fd = -1,
+				    .control = -1,
+				    .layer_fd = -1,
+				    .notify_fd = -1,
+				    .workspace_fd = -1};
+	r = cgroup_host_probe(&sandbox->host, err);
+	if (r == 0) {
+		char names[160] = "";
+		unsigned n;
+
+		if (live_sweep(state, &sandbox->host, &n, names, sizeof(names)) == 0 && n)
+			fprintf(stderr, "creel: cleaned up after %u killed run%s: %s\n", n,
+				n > 1 ? "s" : "", names);
+		r = live_new(state, &sandbox->live, err);
+	}
+	if (r == 0)
+		r = idmap_choose(state, &sandbox->live, spec->as_root, &sandbox->idmap, err);
+	if (r == 0)
+		r = sandbox_image(sandbox, err);
+	if (r == 0)
+		r = sandbox_groups(sandbox, err);
+	if (r == 0)
+		r = sandbox_namespaces(sandbox, err);
+	if (r == 0 && sandbox->layer_is_directory) {
+		char path[512];
+
+		snprintf(path, sizeof(path), "%s/layers/%s", state->data, sandbox->live.id);
+		if (mkdir(path, 0700) < 0)
+			r = err_errno(err, errno, "sandbox", "cannot make the layer %s", path);
+	}
+	if (r == 0)
+		r = sandbox_cell(sandbox, err);
+	if (r == 0 && spec->read_back) {
+		r = readback(sandbox->cell.pid, &sandbox->readback, err);
+		missing = r == 0 ? readback_missing(&sandbox->readback) : NULL;
+#ifndef CREEL_ABLATION
+		if (missing)
+			r = err_set(err, EIO, "sandbox",
+				    "the kernel does not show %s: this is not level nano", missing);
+#else
+		(void)missing;
+#endif
+	}
+	if (r < 0) {
+		sandbox_free(sandbox);
+		return r;
+	}
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char *cwd,
+		  char *const *argv, char *const *env, const int *fds, int *ret_conn, struct err *err)
+{
+	_cleanup_buf_ struct buf payload = BUF_INIT(CEIL_FRAME);
+	_cleanup_close_ int conn = -EBADF, theirs = -EBADF;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, errno, "sandbox", "socketpair");
+	conn = pair[0];
+	theirs = pair[1];
+	r = guest_start_format(&payload, start, cwd, argv, env);
+	if (r < 0)
+		return err_errno(err, -r, "sandbox", "arguments and environment are too large");
+	r = guest_send(sandbox->control, GUEST_OPEN, NULL, 0, &theirs, 1);
+	if (r == 0)
+		r = guest_send(conn, GUEST_START, payload.data, payload.len, fds, fds ? 3 : 0);
+	if (r < 0)
+		return err_errno(err, -r, "sandbox", "cannot reach the sandbox's init");
+	*ret_conn = TAKE_FD(conn);
+	return 0;
+}
+
+int sandbox_go(struct sandbox *sandbox, struct err *err)
+{
+	return cell_continue(&sandbox->cell, err);
+}
+
+static void sandbox_add_pid_io(pid_t pid, void *data)
+{
+	watch_add_io(pid, data);
+}
+
+void sandbox_sample(const struct sandbox *sandbox, struct cgroup_usage *ret_usage)
+{
+	struct watch_sample sample = {0};
+
+	*ret_usage = (struct cgroup_usage){0};
+	if (sandbox->cgroup)
+		cgroup_read_usage(sandbox->cgroup, ret_usage);
+	if (sandbox->memory_by_watch || sandbox->pids_by_watch) {
+		watch_tree(sandbox->cell.pid, &sample);
+		ret_usage->memory_peak_bytes = sample.memory_bytes;
+		ret_usage->pids_peak = sample.threads ? sample.threads - 1 : 0;
+	} else if (sandbox->spec->limits->of[LIMIT_WRITE_TOTAL].value && sandbox->cgroup) {
+		cgroup_each_pid(sandbox->cgroup, sandbox_add_pid_io, &sample);
+	}
+	if (!sandbox->cgroup || !cgroup_has(sandbox->cgroup, CGROUP_CORE)) {
+		ret_usage->cpu_user_us = sample.cpu_user_us;
+		ret_usage->cpu_system_us = sample.cpu_system_us;
+	}
+	/* v1 does not count writeback for the group: what the processes dirtied does. */
+	if (sample.written_bytes > ret_usage->io_write_bytes)
+		ret_usage->io_write_bytes = sample.written_bytes;
+	if (sample.read_bytes > ret_usage->io_read_bytes)
+		ret_usage->io_read_bytes = sample.read_bytes;
+}
+
+struct sandbox_disk_job {
+	const struct sandbox *sandbox;
+	uint64_t bytes;
+};
+
+static int sandbox_disk_fn(void *data, int out, struct err *err)
+{
+	const struct sandbox *sandbox = data;
+	uint64_t bytes = tree_disk_bytes(sandbox->layer_fd);
+	int r = io_write_full(out, &bytes, sizeof(bytes));
+
+	return r < 0 ? err_errno(err, -r, "sandbox", "cannot tell the disk use") : 0;
+}
+
+uint64_t sandbox_disk_bytes(const struct sandbox *sandbox)
+{
+	struct statfs st;
+	uint64_t bytes = 0;
+	int pair[2];
+
+	if (sandbox->layer_fd < 0)
+		return 0;
+	if (!sandbox->layer_is_directory)
+		return fstatfs(sandbox->layer_fd, &st) < 0
+			       ? 0
+			       : (uint64_t)(st.f_blocks - st.f_bfree) * (uint64_t)st.f_bsize;
+	if (!sandbox->idmap.rootless)
+		return tree_disk_bytes(sandbox->layer_fd);
+	/* Files of other ids than the caller's: only inside the user namespace can they be seen. */
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return 0;
+	if (idmap_run(&sandbox->idmap, sandbox->stopped ? 0 : sandbox->cell.pid, sandbox_disk_fn,
+		      (void *)(uintptr_t)sandbox, pair[1], NULL) == 0 &&
+	    io_read_full(pair[0], &bytes, sizeof(bytes)) < 0)
+		bytes = 0;
+	fd_close(pair[0]);
+	fd_close(pair[1]);
+	return bytes;
+}
+
+static bool sandbox_is_full(const struct sandbox *sandbox)
+{
+	struct statfs st;
+
+	if (sandbox->layer_fd < 0 || sandbox->layer_is_directory || fstatfs(sandbox->layer_fd, &st) < 0)
+		return false;
+	return st.f_bfree == 0 || st.f_ffree == 0;
+}
+
+void sandbox_stop(struct sandbox *sandbox)
+{
+	struct cgroup_usage last = {0};
+	struct rusage rusage;
+
+	if (sandbox->stopped || sandbox->cell.pidfd < 0)
+		return;
+	if (!sandbox->cgroup || sandbox->memory_by_watch ||
+	    sandbox->spec->limits->of[LIMIT_WRITE_TOTAL].value)
+		sandbox_sample(sandbox, &last);
+	sandbox->disk_full = sandbox_is_full(sandbox);
+	syscall(SYS_pidfd_send_signal, sandbox->cell.pidfd, SIGKILL, NULL, 0);
+	/* The end of PID 1 is the end of all: wait4 returns when the namespace is empty. */
+	while (wait4(sandbox->cell.pid, NULL, 0, &rusage) < 0 && errno == EINTR)
+		;
+	sandbox->stopped = true;
+	sandbox->cell.pidfd = fd_close(sandbox->cell.pidfd);
+	sandbox->usage = last;
+	if (sandbox->cgroup) {
+		cgroup_read_usage(sandbox->cgroup, &sandbox->usage);
+		if (last.io_write_bytes > sandbox->usage.io_write_bytes)
+			sandbox->usage.io_write_bytes = last.io_write_bytes;
+	}
+	if (!sandbox->cgroup || !cgroup_has(sandbox->cgroup, CGROUP_CORE)) {
+		sandbox->usage.cpu_user_us = (uint64_t)rusage.ru_utime.tv_sec * 1000000u +
+					     (uint64_t)rusage.ru_utime.tv_usec;
+		sandbox->usage.cpu_system_us = (uint64_t)rusage.ru_stime.tv_sec * 1000000u +
+					       (uint64_t)rusage.ru_stime.tv_usec;
+	}
+}
+
+struct sandbox *sandbox_free(struct sandbox *sandbox)
+{
+	if (!sandbox)
+		return NULL;
+	sandbox_stop(sandbox);
+	cell_done(&sandbox->cell);
+	fd_close(sandbox->notify_fd);
+	fd_close(sandbox->layer_fd);
+	fd_close(sandbox->control);
+	fd_close(sandbox->userns_fd);
+	fd_close(sandbox->workspace_userns_fd);
+	fd_close(sandbox->workspace_fd);
+	sandbox->cgroup = cgroup_free(sandbox->cgroup);
+	if (sandbox->layer_is_directory && sandbox->live.fd >= 0)
+		idmap_remove_tree(sandbox->state, "layers", sandbox->live.id);
+	live_done(&sandbox->live);
+	free(sandbox);
+	return NULL;
+}

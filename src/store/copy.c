@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * copy.c: files in and out of a layer (tree.h). What comes out is poison: it is read by descriptor
+ * with no link followed, and arrives as plain files with nothing but permission bits.
+ */
+#include "ceilings.h"
+#include "err.h"
+#include "fs.h"
+#include "io.h"
+#include "tree.h"
+
+#include <fcntl.h>
+
+static int copy_bytes(int in, int out)
+{
+	char data[65536];
+
+	for (;;) {
+		ssize_t n = copy_file_range(in, NULL, out, NULL, 1u << 30, 0);
+
+		if (n == 0)
+			break;
+		if (n < 0 &&
+		    (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS))
+			break;
+		if (n < 0)
+			return -errno;
+	}
+	for (;;) {
+		ssize_t n = read(in, data, sizeof(data));
+		int r;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : 0;
+		r = io_write_full(out, data, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* A link is harmless outside if, read as text from where it lies, it never leaves the tree. */
+static bool copy_link_stays(const char *path, const char *target)
+{
+	int depth = 0;
+
+	if (target[0] == '/' || target[0] == '\0')
+		return false;
+	for (const char *p = path; (p = strchr(p, '/')); p++)
+		depth++;
+	while (*target) {
+		size_t len;
+
+		target += strspn(target, "/");
+		len = strcspn(target, "/");
+		if (len == 2 && target[0] == '.' && target[1] == '.')
+			depth--;
+		else if (len && !(len == 1 && target[0] == '.'))
+			depth++;
+		if (depth < 0)
+			return false;
+		target += len;
+	}
+	return true;
+}
+
+static int copy_link(int from, int parent, const struct tree_entry *entry, const char *name)
+{
+	_cleanup_close_ int link = fs_open_beneath(from, entry->path, O_PATH | O_NOFOLLOW, 0);
+	char target[CEIL_PATH];
+	struct stat st;
+	ssize_t n;
+
+	/* RESOLVE_NO_SYMLINKS with O_PATH | O_NOFOLLOW gives the link itself. */
+	if (link < 0)
+		return link;
+	if (fstat(link, &st) < 0 || !S_ISLNK(st.st_mode))
+		return -EINVAL;
+	n = readlinkat(link, "", target, sizeof(target) - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	if (!copy_link_stays(entry->path, target))
+		return 1;
+	if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return symlinkat(target, parent, name) < 0 ? -errno : 0;
+}
+
+static int copy_file(int from, int parent, const struct tree_entry *entry, const char *name,
+		     uid_t owner, gid_t group)
+{
+	_cleanup_close_ int in =
+		fs_open_beneath(from, entry->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	_cleanup_close_ int out = -EBADF;
+	char temporary[64];
+	struct stat st;
+	int r;
+
+	if (in < 0)
+		return in;
+	if (fstat(in, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EINVAL;
+	snprintf(temporary, sizeof(temporary), ".creel-out-%d", (int)getpid());
+	unlinkat(parent, temporary, 0);
+	out = openat(parent, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (out < 0)
+		return -errno;
+	r = copy_bytes(in, out);
+	if (r == 0 && owner != (uid_t)-1 && fchown(out, owner, group) < 0)
+		r = -errno;
+	if (r == 0 && fchmod(out, st.st_mode & 0777) < 0)
+		r = -errno;
+	if (r == 0 && renameat(parent, temporary, parent, name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(parent, temporary, 0);
+	return r;
+}
+
+int tree_copy_out(int from, int to, const struct tree_entry *entry, uid_t owner, gid_t group)
+{
+	const char *slash = strrchr(entry->path, '/'), *name = slash ? slash + 1 : entry->path;
+	_cleanup_close_ int parent = -EBADF;
+	char dir[CEIL_PATH] = ".";
+	int r;
+
+	if (S_ISDIR(entry->mode))
+		return fs_mkdirs_beneath(to, entry->path, 0755, owner, group);
+	if (!S_ISREG(entry->mode) && !S_ISLNK(entry->mode))
+		return 1;
+	if (slash) {
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - entry->path), entry->path);
+		r = fs_mkdirs_beneath(to, dir, 0755, owner, group);
+		if (r < 0)
+			return r;
+	}
+	parent = fs_open_beneath(to, dir, O_RDONLY | O_DIRECTORY, 0);
+	if (parent < 0)
+		return parent;
+	return S_ISLNK(entry->mode) ? copy_link(from, parent, entry, name)
+				    : copy_file(from, parent, entry, name, owner, group);
+}
+
+static int copy_in_at(int from, const char *name, int to, const char *new_name, uid_t owner,
+		      gid_t group, unsigned depth)
+{
+	_cleanup_close_ int in = -EBADF, out = -EBADF;
+	_cleanup_closedir_ DIR *dir = NULL;
+	char link[CEIL_PATH];
+	struct dirent *entry;
+	struct stat st;
+	ssize_t n;
+	int r = 0;
+
+	if (depth > CEIL_TREE_DEPTH)
+		return -ELOOP;
+	if (fstatat(from, name, &st, depth ? AT_SYMLINK_NOFOLLOW : 0) < 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode)) {
+		n = readlinkat(from, name, link, sizeof(link) - 1);
+		if (n < 0)
+			return -errno;
+		link[n] = '\0';
+		return symlinkat(link, to, new_name) < 0 ||
+				       fchownat(to, new_name, owner, group, AT_SYMLINK_NOFOLLOW) < 0
+			       ? -errno
+			       : 0;
+	}
+	if (S_ISREG(st.st_mode)) {
+		in = openat(from, name, O_RDONLY | O_CLOEXEC);
+		out = openat(to, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			     0600);
+		if (in < 0 || out < 0)
+			return -errno;
+		r = copy_bytes(in, out);
+		if (r == 0 && (fchown(out, owner, group) < 0 || fchmod(out, st.st_mode & 0777) < 0))
+			r = -errno;
+		return r;
+	}
+	if (!S_ISDIR(st.st_mode))
+		return 0; /* devices, sockets and pipes are not data */
+	in = openat(from, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (in < 0 || mkdirat(to, new_name, 0700) < 0)
+		return -errno;
+	out = openat(to, new_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (out < 0 || fchown(out, owner, group) < 0 || fchmod(out, (st.st_mode & 0777) | 0700) < 0)
+		return -errno;
+	dir = fdopendir(fcntl(in, F_DUPFD_CLOEXEC, 0));
+	while (r == 0 && dir && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = copy_in_at(in, entry->d_name, out, entry->d_name, owner, group,
+				       depth + 1);
+	return dir ? r : -errno;
+}
+
+int tree_copy_in(const char *path, int to, const char *name, uid_t owner, gid_t group,
+		 struct err *err)
+{
+	int r = copy_in_at(AT_FDCWD, path, to, name, owner, group, 0);
+
+	return r < 0 ? err_errno(err, -r, "copy", "cannot copy %s into the sandbox%s", path,
+				 r == -ENOSPC ? " (raise --disk)" : "")
+		     : 0;
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tree.c: see tree.h. */
+#include "tree.h"
+
+#include "ceilings.h"
+#include "err.h"
+#include "fs.h"
+
+#include <fcntl.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+struct tree_walk {
+	struct tree *tree; /* NULL: only bytes are wanted */
+	uint64_t bytes;
+	size_t seen;
+	dev_t dev;
+	bool truncated;
+};
+
+static int tree_add(struct tree *tree, const char *path, const struct stat *st, bool opaque)
+{
+	struct tree_entry *entry;
+
+	if (tree->n == tree->allocated) {
+		size_t size = tree->allocated ? 2 * tree->allocated : 64;
+		struct tree_entry *grown = realloc(tree->entries, size * sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		tree->entries = grown;
+		tree->allocated = size;
+	}
+	entry = &tree->entries[tree->n];
+	*entry = (struct tree_entry){
+		.path = strdup(path),
+		.mode = st->st_mode,
+		.rdev = st->st_rdev,
+		.size = (uint64_t)st->st_size,
+		.ino = st->st_ino,
+		.mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec,
+		.ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec,
+		.opaque = opaque,
+	};
+	if (!entry->path)
+		return -ENOMEM;
+	tree->n++;
+	return 0;
+}
+
+static bool tree_is_opaque(int fd)
+{
+	char value[2];
+
+	return (fgetxattr(fd, "trusted.overlay.opaque", value, sizeof(value)) == 1 ||
+		fgetxattr(fd, "user.overlay.opaque", value, sizeof(value)) == 1) &&
+	       value[0] == 'y';
+}
+
+static int tree_walk_dir(struct tree_walk *walk, int dirfd, char *path, size_t len, unsigned depth);
+
+static int tree_walk_entry(struct tree_walk *walk, int dirfd, const char *name, char *path,
+			   size_t len, unsigned depth)
+{
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+	int n, r;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	n = snprintf(path + len, CEIL_PATH - len, "%s%s", len ? "/" : "", name);
+	if (n < 0 || (size_t)n >= CEIL_PATH - len || st.st_dev != walk->dev ||
+	    ++walk->seen > CEIL_TREE_ENTRIES) {
+		walk->truncated |= st.st_dev == walk->dev;
+		return 0;
+	}
+	walk->bytes += (uint64_t)st.st_blocks * 512;
+	if (S_ISDIR(st.st_mode)) {
+		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0) {
+			walk->truncated = true;
+			return 0;
+		}
+	}
+	if (walk->tree) {
+		r = tree_add(walk->tree, path, &st, fd >= 0 && tree_is_opaque(fd));
+		if (r < 0)
+			return r;
+	}
+	return fd < 0 ? 0 : tree_walk_dir(walk, fd, path, len + (size_t)n, depth + 1);
+}
+
+static int tree_walk_dir(struct tree_walk *walk, int dirfd, char *path, size_t len, unsigned depth)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	struct dirent *entry;
+	int copy, r = 0;
+
+	if (depth > CEIL_TREE_DEPTH) {
+		walk->truncated = true;
+		return 0;
+	}
+	copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (copy < 0)
+		return -errno;
+	dir = fdopendir(copy);
+	if (!dir) {
+		fd_close(copy);
+		return -errno;
+	}
+	while (r == 0 && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			r = tree_walk_entry(walk, dirfd, entry->d_name, path, len, depth);
+	path[len] = '\0';
+	return r;
+}
+
+static int tree_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct tree_entry *)a)->path, ((const struct tree_entry *)b)->path);
+}
+
+int tree_scan(int dirfd, struct tree *tree)
+{
+	struct tree_walk walk = {.tree = tree};
+	char path[CEIL_PATH] = "";
+	struct stat st;
+	int r;
+
+	if (fstat(dirfd, &st) < 0)
+		return -errno;
+	walk.dev = st.st_dev;
+	r = tree_walk_dir(&walk, dirfd, path, 0, 0);
+	if (r < 0)
+		return r;
+	tree->bytes = walk.bytes;
+	tree->truncated = walk.truncated;
+	if (tree->n)
+		qsort(tree->entries, tree->n, sizeof(*tree->entries), tree_compare);
+	return 0;
+}
+
+uint64_t tree_disk_bytes(int dirfd)
+{
+	struct tree_walk walk = {0};
+	char path[CEIL_PATH] = "";
+	struct stat st;
+
+	if (fstat(dirfd, &st) < 0)
+		return 0;
+	walk.dev = st.st_dev;
+	/* What vanishes while we look is not there: a partial sum is as good as any sample. */
+	if (tree_walk_dir(&walk, dirfd, path, 0, 0) < 0)
+		errno = 0;
+	return walk.bytes;
+}
+
+void tree_done(struct tree *tree)
+{
+	for (size_t i = 0; i < tree->n; i++)
+		free(tree->entries[i].path);
+	free(tree->entries);
+	*tree = TREE_INIT;
+}
+
+const struct tree_entry *tree_find(const struct tree *tree, const char *path)
+{
+	const struct tree_entry key = {.path = (char *)(uintptr_t)path};
+
+	return tree->n ? bsearch(&key, tree->entries, tree->n, sizeof(key), tree_compare) : NULL;
+}
+
+static bool tree_same(const struct tree_entry *a, const struct tree_entry *b)
+{
+	return a->ino == b->ino && a->mode == b->mode && a->size == b->size &&
+	       a->mtime_ns == b->mtime_ns && (S_ISDIR(a->mode) || a->ctime_ns == b->ctime_ns);
+}
+
+static bool tree_has_children(const struct tree *tree, size_t i)
+{
+	size_t len = strlen(tree->entries[i].path);
+
+	/* Names like "a-b" sort between "a" and "a/b". */
+	for (size_t k = i + 1; k < tree->n; k++) {
+		const char *path = tree->entries[k].path;
+
+		if (strncmp(path, tree->entries[i].path, len) != 0)
+			return false;
+		if (path[len] == '/')
+			return true;
+	}
+	return false;
+}
+
+/* What an entry that is there now means; false: nothing to tell. */
+static bool tree_judge(const struct tree *before, const struct tree *now, size_t i, int lowerfd,
+		       struct tree_change *change)
+{
+	const struct tree_entry *entry = &now->entries[i], *old = tree_find(before, entry->path);
+	bool dir = S_ISDIR(entry->mode), below;
+	struct stat st;
+
+	*change = (struct tree_change){.path = entry->path, .kind = TREE_ADDED, .entry = entry};
+	if (old && (tree_same(old, entry) || (dir && S_ISDIR(old->mode))))
+		return false;
+	below = lowerfd >= 0 && fstatat(lowerfd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (lowerfd >= 0 && S_ISCHR(entry->mode) && entry->rdev == makedev(0, 0)) {
+		change->kind = TREE_DELETED; /* a whiteout */
+		change->entry = NULL;
+		return below;
+	}
+	if (dir && below && entry->opaque) {
+		change->kind = TREE_DELETED;
+		change->entry = NULL;
+		return true;
+	}
+	if (dir)
+		return !below && !tree_has_children(now, i);
+	change->kind = old || below ? TREE_MODIFIED : TREE_ADDED;
+	return true;
+}
+
+int tree_diff(const struct tree *before, const struct tree *now, int lowerfd,
+	      int (*fn)(const struct tree_change *change, void *data), void *data)
+{
+	struct tree_change change;
+	size_t b = 0;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i <= now->n; i++) {
+		const char *path = i < now->n ? now->entries[i].path : NULL;
+
+		for (; r >= 0 && b < before->n &&
+		       (!path || strcmp(before->entries[b].path, path) < 0);
+		     b++) {
+			change = (struct tree_change){.path = before->entries[b].path,
+						      .kind = TREE_DELETED};
+			if (!S_ISDIR(before->entries[b].mode))
+				r = fn(&change, data);
+		}
+		if (path && b < before->n && strcmp(before->entries[b].path, path) == 0)
+			b++;
+		if (r >= 0 && path && tree_judge(before, now, i, lowerfd, &change))
+			r = fn(&change, data);
+	}
+	return r;
+}

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No attack depends on one layer alone where threats.md names two (see ablation.py)."""
+
+import os
+import pathlib
+
+import pytest
+
+import ablation
+
+
+@pytest.fixture(scope="module")
+def table():
+    path = os.environ.get("CREEL_ABLATION")
+    if not path:
+        pytest.skip("CREEL_ABLATION is not set: the build whose layers can be switched off")
+    binary = pathlib.Path(path).resolve()
+    assert binary.exists(), f"CREEL_ABLATION={path} does not exist"
+    return ablation.build_table(binary)
+
+
+def test_everything_holds_with_all_layers_on(table):
+    broken = [case for case, cells in table.items() if cells.get("") == "BROKEN"]
+    assert not broken, broken
+
+
+def test_each_layer_can_be_switched_off(table):
+    """A switch that does nothing would make the table say "two walls" everywhere."""
+    shows = {"seccomp": "identity.seccomp", "nnp": "identity.no_new_privs",
+             "caps": "identity.CapBnd", "masks": "mask.read_kallsyms"}
+    idle = [layer for layer, case in shows.items() if table[case].get(layer) != "BROKEN"]
+    assert not idle, f"switching these off changed nothing: {idle}"
+
+
+def test_two_walls(table):
+    found = ablation.violations(table)
+    assert not found, "\n".join(found)
+
+
+def test_the_list_of_two_walls_is_not_empty(table):
+    """Each pattern still matches a case: a renamed case must not drop out unnoticed."""
+    import fnmatch
+    idle = [pattern for pattern in ablation.TWO_WALLS
+            if not any(fnmatch.fnmatchcase(case, pattern) for case in table)]
+    assert not idle, idle
