@@ -114,13 +114,13 @@ static _Noreturn void child(const struct cell_plan *plan, int report)
 
 	setsid();
 	if (child_prepare(plan, report, fds, err) == 0) {
+		/* For the read-back only: exec of the unreadable init undoes it. */
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 		/* The walls stand: the report goes first, for its descriptors are closed next. */
 		if (io_send_fds(report, &message, sizeof(message), fds, fds[1] < 0 ? 1 : 2) < 0)
 			_exit(1);
 		if (descriptors(plan, report, err) == 0) {
 			report = REPORT_FD;
-			/* For the read-back only: exec of the unreadable init undoes it. */
-			prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 			wait_for_parent(report);
 			syscall(SYS_execveat, INIT_FD, "", argv, env, AT_EMPTY_PATH);
 			FAIL("cannot execute init");
