@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _cleanup_(fn) __attribute__((cleanup(fn)))
-#define _unused_      __attribute__((unused))
+#define _cleanup_(fn)  __attribute__((cleanup(fn)))
+#define _unused_       __attribute__((unused))
 #define _printf_(f, a) __attribute__((format(printf, f, a)))
-#define _must_check_  __attribute__((warn_unused_result))
+#define _must_check_   __attribute__((warn_unused_result))
 
 static inline int fd_close(int fd)
 {

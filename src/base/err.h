@@ -14,18 +14,17 @@
 #define ERR_TEXT_MAX 480
 
 struct err {
-	int code;	      /* positive errno */
-	char module[16];      /* file = module, e.g. "cgroup" */
+	int code;		 /* positive errno */
+	char module[16];	 /* file = module, e.g. "cgroup" */
 	char text[ERR_TEXT_MAX]; /* one line, no newline; control characters of the input escaped */
 };
 
-/* Fills *err (NULL is fine) and returns -code. A code of 0 is turned into EIO: an error is never 0. */
-_printf_(4, 5) int err_set(struct err *err, int code, const char *module,
-					  const char *fmt, ...);
+/* Fills *err (NULL is fine) and returns -code. A code of 0 is turned into EIO: an error is never 0.
+ */
+_printf_(4, 5) int err_set(struct err *err, int code, const char *module, const char *fmt, ...);
 
 /* Like err_set with ": strerror(code)" appended. */
-_printf_(4, 5) int err_errno(struct err *err, int code, const char *module,
-					    const char *fmt, ...);
+_printf_(4, 5) int err_errno(struct err *err, int code, const char *module, const char *fmt, ...);
 
 /* Puts context before the text that is there: "context: text". Returns -err->code. */
 _printf_(2, 3) int err_wrap(struct err *err, const char *fmt, ...);

@@ -11,18 +11,21 @@
 
 struct err;
 
-/* openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS; O_CLOEXEC added. */
+/* openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS; O_CLOEXEC added.
+ */
 _must_check_ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
 /* Makes every missing directory of path (absolute or relative to the working directory). */
 _must_check_ int fs_mkdirs(const char *path, mode_t mode, struct err *err);
-/* Makes every missing directory of a relative path below dirfd, no links followed; owner -1 keeps. */
+/* Makes every missing directory of a relative path below dirfd, no links followed; owner -1 keeps.
+ */
 _must_check_ int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t gid);
 /*
  * Removes name below dirfd with all it holds, file or tree, without crossing into another mount.
  * Missing is fine. The tree may be deeper than PATH_MAX.
  */
 int fs_remove_tree(int dirfd, const char *name);
-/* Writes a file as a whole, by a temporary name and rename(2): readers see the old or the new one. */
+/* Writes a file as a whole, by a temporary name and rename(2): readers see the old or the new one.
+ */
 _must_check_ int fs_replace_file(int dirfd, const char *name, const void *data, size_t len,
 				 mode_t mode);
 /*

@@ -73,8 +73,8 @@ static int parse_scaled(const char *text, const struct parse_unit *units, size_t
 		if (strcasecmp(text, units[i].suffix) != 0)
 			continue;
 		if (__builtin_mul_overflow(whole, factor, &value) ||
-		    __builtin_add_overflow(value, factor / 1000 * milli + factor % 1000 * milli / 1000,
-					   &value))
+		    __builtin_add_overflow(
+			    value, factor / 1000 * milli + factor % 1000 * milli / 1000, &value))
 			return -ERANGE;
 		*ret = value;
 		return 0;
@@ -101,11 +101,20 @@ int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
 int parse_size(const char *text, uint64_t *ret_bytes)
 {
 	static const struct parse_unit units[] = {
-		{"", 1},	      {"B", 1},		   {"K", 1ull << 10},
-		{"KB", 1ull << 10},   {"KiB", 1ull << 10}, {"M", 1ull << 20},
-		{"MB", 1ull << 20},   {"MiB", 1ull << 20}, {"G", 1ull << 30},
-		{"GB", 1ull << 30},   {"GiB", 1ull << 30}, {"T", 1ull << 40},
-		{"TB", 1ull << 40},   {"TiB", 1ull << 40},
+		{"", 1},
+		{"B", 1},
+		{"K", 1ull << 10},
+		{"KB", 1ull << 10},
+		{"KiB", 1ull << 10},
+		{"M", 1ull << 20},
+		{"MB", 1ull << 20},
+		{"MiB", 1ull << 20},
+		{"G", 1ull << 30},
+		{"GB", 1ull << 30},
+		{"GiB", 1ull << 30},
+		{"T", 1ull << 40},
+		{"TB", 1ull << 40},
+		{"TiB", 1ull << 40},
 	};
 
 	return parse_scaled(text, units, ELEMENTSOF(units), ret_bytes);
@@ -114,8 +123,8 @@ int parse_size(const char *text, uint64_t *ret_bytes)
 int parse_time_ms(const char *text, uint64_t *ret_ms)
 {
 	static const struct parse_unit units[] = {
-		{"", 1000},    {"ms", 1},      {"s", 1000},	 {"sec", 1000},
-		{"m", 60000},  {"min", 60000}, {"h", 3600000}, {"d", 86400000},
+		{"", 1000},   {"ms", 1},      {"s", 1000},    {"sec", 1000},
+		{"m", 60000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000},
 	};
 
 	return parse_scaled(text, units, ELEMENTSOF(units), ret_ms);

@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 _must_check_ int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
-/* Bytes: a whole or decimal number with K, M, G, T (powers of 1024), optional i, B: 2G, 1.5GiB, 512. */
+/* Bytes: a whole or decimal number with K, M, G, T (powers of 1024), optional i, B: 2G, 1.5GiB,
+ * 512. */
 _must_check_ int parse_size(const char *text, uint64_t *ret_bytes);
 /* Milliseconds: a number with ms, s, m, h, d; without a unit seconds: 30s, 1.5m, 10. */
 _must_check_ int parse_time_ms(const char *text, uint64_t *ret_ms);

@@ -34,11 +34,11 @@ struct report {
 };
 
 /* The parent's word, or its death: then the child has nothing left to do. */
-static void wait_for_parent(int report)
+static void wait_for_parent(struct cell_plan *plan, int report)
 {
 	char byte;
 
-	if (io_read_full(report, &byte, 1) < 0)
+	if (io_recv_fds(report, &byte, 1, plan->fds, CELL_FDS_MAX, &plan->n_fds, NULL) < 0)
 		_exit(1);
 }
 
@@ -58,8 +58,8 @@ static int network(const struct cell_plan *plan, struct err *err)
 static int join_groups(const struct cell_plan *plan, struct err *err)
 {
 	/* "0" to `tasks` is this thread: a whole-process move would wait for an RCU period. */
-	for (size_t i = 0; i < plan->n_join; i++)
-		if (write(plan->join[i], "0", 1) != 1)
+	for (size_t i = plan->first_join; i < plan->n_fds; i++)
+		if (write(plan->fds[i], "0", 1) != 1)
 			return FAIL("cannot join a control group");
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return FAIL("cgroup namespace");
@@ -83,15 +83,14 @@ static int descriptors(const struct cell_plan *plan, int report, struct err *err
 	return 0;
 }
 
-static int child_prepare(const struct cell_plan *plan, int report, int *fds, struct err *err)
+static int child_prepare(struct cell_plan *plan, int report, int *fds, struct err *err)
 {
-	int sysctl = -1, r;
+	int sysctl = -1, r = network(plan, err);
 
-	if (plan->rootless)
-		wait_for_parent(report);
-	r = plan->rootless ? walls_enter_ids(plan, err) : 0;
 	if (r == 0)
-		r = network(plan, err);
+		wait_for_parent(plan, report);
+	if (r == 0 && plan->rootless)
+		r = walls_enter_ids(plan, err);
 	if (r == 0)
 		r = mounts_build(plan, &fds[0], &sysctl, err);
 	if (r == 0 && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
@@ -105,7 +104,7 @@ static int child_prepare(const struct cell_plan *plan, int report, int *fds, str
 	return r;
 }
 
-static _Noreturn void child(const struct cell_plan *plan, int report)
+static _Noreturn void child(struct cell_plan *plan, int report)
 {
 	char *const argv[] = {(char[]){"creel-init"}, NULL}, *const env[] = {NULL};
 	struct report message = {.set = true};
@@ -121,7 +120,7 @@ static _Noreturn void child(const struct cell_plan *plan, int report)
 			_exit(1);
 		if (descriptors(plan, report, err) == 0) {
 			report = REPORT_FD;
-			wait_for_parent(report);
+			wait_for_parent(plan, report);
 			syscall(SYS_execveat, INIT_FD, "", argv, env, AT_EMPTY_PATH);
 			FAIL("cannot execute init");
 		}
@@ -150,8 +149,10 @@ int cell_start(const struct cell_plan *plan, struct cell *ret_cell, struct err *
 		return FAIL("socketpair");
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
+		struct cell_plan own = *plan;
+
 		close(pair[0]);
-		child(plan, pair[1]);
+		child(&own, pair[1]);
 	}
 	close(pair[1]);
 	if (pid < 0) {
@@ -162,9 +163,9 @@ int cell_start(const struct cell_plan *plan, struct cell *ret_cell, struct err *
 	return 0;
 }
 
-int cell_continue(struct cell *cell, struct err *err)
+int cell_continue(struct cell *cell, const int *fds, size_t n_fds, struct err *err)
 {
-	int r = io_send_fds(cell->report, "", 1, NULL, 0);
+	int r = io_send_fds(cell->report, "", 1, fds, n_fds);
 
 	return r < 0 ? err_errno(err, -r, "cell", "the sandbox's first process is gone") : 0;
 }

@@ -5,9 +5,10 @@
  * process that is PID 1 of its own namespaces behind every wall, and reports the first step that
  * fails. It parses nothing, opens no path that the plan does not name, and knows no policy.
  *
- * The caller is single-threaded. cell_start() clones; a rootless caller maps ids and says
- * cell_continue(); cell_wait() tells when every wall stands; cell_continue() lets init run. Until
- * then nothing of the sandbox runs, and the state may be read back from /proc/PID.
+ * The caller is single-threaded. cell_start() clones; while the child makes its network, the caller
+ * makes groups and user namespaces and hands them over with cell_continue(); cell_wait() tells when
+ * every wall stands; a second cell_continue() lets init run. Until then nothing of the sandbox
+ * runs, and the state may be read back from /proc/PID.
  */
 #include <linux/filter.h>
 #include <stdbool.h>
@@ -36,7 +37,7 @@ struct cell_mount {
 	const char *target; /* absolute inside the sandbox; without the leading '/': on the stage */
 	struct cell_option options[8];
 	uint64_t attr; /* MOUNT_ATTR_* (mount_setattr(2)) */
-	int idmap_fd;  /* user namespace for MOUNT_ATTR_IDMAP, or 0 for none */
+	int idmap;     /* 1 + index of a user namespace in fds, for MOUNT_ATTR_IDMAP; 0: none */
 	bool optional; /* a source or target that does not exist is passed over */
 };
 
@@ -56,10 +57,11 @@ struct cell_rlimit {
 #define CELL_STANDS(plan, wall) true
 #endif
 
+#define CELL_FDS_MAX 8
+
 struct cell_plan {
-	bool rootless;	  /* user namespace first, around all; else last, from userns_fd */
+	bool rootless;	  /* user namespace first, around all; else last */
 	bool drop_groups; /* setgroups(0) is possible: not with a single-id map */
-	int userns_fd;	  /* !rootless */
 	int netns_fd;	  /* a fresh one that was kept ready, or -1: make one */
 	int cgroup_fd;	  /* v2 group to be born in, or -1 */
 	int init_fd;	  /* sealed memfd of creel-init */
@@ -71,9 +73,8 @@ struct cell_plan {
 					      ends with name NULL */
 	const char *root;		   /* the stage directory that becomes / */
 	const struct cell_mount *mounts;   /* in order */
-	const int *join; /* v1 `tasks` files, open for writing: the process joins by itself */
 	const struct cell_rlimit *rlimits;
-	size_t n_mounts, n_join, n_rlimits;
+	size_t n_mounts, n_rlimits;
 	uint32_t root_uid, root_gid; /* owner of made directories, as the kernel counts ids */
 	uint32_t uid, gid;	     /* what init runs as, inside */
 	const char *hostname;
@@ -83,6 +84,12 @@ struct cell_plan {
 	uint64_t caps;			       /* kept by init, in the user namespace only */
 	struct sock_fprog seccomp;
 	unsigned omit; /* CELL_WALL_*; read by test builds only */
+	/*
+	 * Filled by the child from cell_continue(): the user namespace to enter (unless rootless),
+	 * those for mounts, and from first_join on the v1 `tasks` files of the groups to join.
+	 */
+	int fds[CELL_FDS_MAX];
+	size_t n_fds, first_join;
 };
 
 struct cell {
@@ -93,9 +100,10 @@ struct cell {
 
 #define CELL_INIT ((struct cell){.pidfd = -1, .report = -1})
 
-/* Clones the child. It waits for cell_continue() once if rootless, and once more before exec. */
+/* Clones the child, which makes its network and then waits for the first cell_continue(). */
 int cell_start(const struct cell_plan *plan, struct cell *ret_cell, struct err *err);
-int cell_continue(struct cell *cell, struct err *err);
+/* First with the descriptors of cell_plan.fds, when they exist and ids are mapped; then without. */
+int cell_continue(struct cell *cell, const int *fds, size_t n_fds, struct err *err);
 /*
  * Waits for the child's next report. 0: every wall stands; *ret_layer is the root of the writable
  * layer and *ret_notify the listener of recorded system calls (seccomp_unotify(2), -1 if there is

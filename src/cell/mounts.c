@@ -30,9 +30,12 @@ static int open_in(int dirfd, const char *path, uint64_t flags)
 /* Opens path below rootfd, making what is missing: directories, and last a directory or a file. */
 static int open_target(const struct cell_plan *plan, int rootfd, const char *path, bool dir)
 {
-	_cleanup_close_ int at = openat(rootfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int at = open_in(rootfd, path, O_PATH);
 	char name[NAME_MAX + 1];
 
+	if (at >= 0)
+		return TAKE_FD(at);
+	at = openat(rootfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	while (at >= 0 && *(path += strspn(path, "/"))) {
 		size_t len = strcspn(path, "/");
 		bool last = path[len + strspn(path + len, "/")] == '\0';
@@ -84,19 +87,19 @@ static int fs_new(const struct cell_mount *mount, struct err *err)
 }
 
 /* A detached copy of the mounts at path below dirfd, with the attributes that are asked for. */
-static int clone_of(int dirfd, const char *path, const struct cell_mount *mount, struct err *err)
+static int clone_of(const struct cell_plan *plan, int dirfd, const char *path,
+		    const struct cell_mount *mount, struct err *err)
 {
 	struct mount_attr set = {.attr_set = mount->attr, .propagation = MS_PRIVATE};
 	_cleanup_close_ int fd =
 		open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 
-	if (mount->idmap_fd > 0) {
+	if (mount->idmap) {
 		set.attr_set |= MOUNT_ATTR_IDMAP;
-		set.userns_fd = (unsigned)mount->idmap_fd;
+		set.userns_fd = (unsigned)plan->fds[mount->idmap - 1];
 	}
 	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0)
-		return FAIL("cannot bind%s %s", mount->idmap_fd > 0 ? " with mapped ids" : "",
-			    path);
+		return FAIL("cannot bind%s %s", mount->idmap ? " with mapped ids" : "", path);
 	return TAKE_FD(fd);
 }
 
@@ -127,12 +130,12 @@ static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
 	if (mount->kind == CELL_FS)
 		fd = fs_new(mount, err);
 	else if (mount->kind == CELL_BIND)
-		fd = clone_of(AT_FDCWD, mount->source, mount, err);
+		fd = clone_of(plan, AT_FDCWD, mount->source, mount, err);
 	else if (mount->kind == CELL_READONLY)
-		fd = clone_of(base, name, mount, err);
+		fd = clone_of(plan, base, name, mount, err);
 	else
-		fd = S_ISDIR(st.st_mode) ? clone_of(stage, "empty", mount, err)
-					 : clone_of(rootfd, "dev/null", mount, err);
+		fd = S_ISDIR(st.st_mode) ? clone_of(plan, stage, "empty", mount, err)
+					 : clone_of(plan, rootfd, "dev/null", mount, err);
 	if (fd < 0)
 		return fd;
 	if (target < 0 && fstat(fd, &st) == 0)
@@ -152,7 +155,7 @@ static int stage_open(const struct cell_plan *plan, struct err *err)
 		return FAIL("cannot make mounts private");
 	fd = plan->layer.kind == CELL_FS
 		     ? fs_new(&plan->layer, err)
-		     : clone_of(AT_FDCWD, plan->layer.source, &plan->layer, err);
+		     : clone_of(plan, AT_FDCWD, plan->layer.source, &plan->layer, err);
 	if (fd < 0)
 		return fd;
 	at = open(plan->stage, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -20,7 +20,7 @@
 
 int walls_enter_ids(const struct cell_plan *plan, struct err *err)
 {
-	if (!plan->rootless && setns(plan->userns_fd, CLONE_NEWUSER) < 0)
+	if (!plan->rootless && setns(plan->fds[0], CLONE_NEWUSER) < 0)
 		return FAIL("cannot enter the user namespace");
 	if (plan->drop_groups && setgroups(0, NULL) < 0)
 		return FAIL("setgroups");

@@ -54,7 +54,8 @@ static int init_drop(const struct guest_start *start)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL && errno != EPERM)
 			return -errno;
 	}
-	/* With a single id mapped, init already is the only user there is, and has no capabilities. */
+	/* With a single id mapped, init already is the only user there is, and has no capabilities.
+	 */
 	if (getuid() == start->uid && getgid() == start->gid && !root)
 		return 0;
 	if (setgroups(0, NULL) < 0 && getuid() != 0)
@@ -123,7 +124,7 @@ static _Noreturn void init_child(int conn, const struct init_start *start, const
 	if (r < 0)
 		init_fail(conn, GUEST_STEP_IDS, -r);
 	r = start->fixed.flags & GUEST_START_TTY ? init_terminal(conn, &start->fixed)
-						  : init_stdio(fds);
+						 : init_stdio(fds);
 	if (r < 0)
 		init_fail(conn, GUEST_STEP_TTY, -r);
 	if (chdir(start->cwd) < 0)

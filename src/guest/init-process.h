@@ -9,7 +9,8 @@
 
 /*
  * Forks the process that a START payload describes; failures after the fork are told on conn by the
- * child itself (FAILED). -EPROTO: the message is not of the form. The descriptors stay the caller's.
+ * child itself (FAILED). -EPROTO: the message is not of the form. The descriptors stay the
+ * caller's.
  */
 _must_check_ int init_process_start(int conn, const struct buf *payload, const int *fds,
 				    size_t n_fds, pid_t *ret_pid);

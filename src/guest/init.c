@@ -26,7 +26,7 @@
 #define INIT_PROCESSES_MAX 1024
 
 struct init_process {
-	int conn; /* -EBADF: the host closed it */
+	int conn;  /* -EBADF: the host closed it */
 	pid_t pid; /* 0: not started yet */
 };
 
@@ -57,8 +57,8 @@ static void init_tell_exit(struct init *init, pid_t pid, int status, const struc
 
 		if (init->process[i].pid != pid)
 			continue;
-		if (init->process[i].conn >= 0 &&
-		    guest_send(init->process[i].conn, GUEST_EXITED, &exited, sizeof(exited), NULL, 0) < 0)
+		if (init->process[i].conn >= 0 && guest_send(init->process[i].conn, GUEST_EXITED,
+							     &exited, sizeof(exited), NULL, 0) < 0)
 			init->process[i].conn = fd_close(init->process[i].conn);
 		init_forget(init, i);
 		return;

@@ -114,8 +114,7 @@ static int guest_append_strings(struct buf *payload, char *const *list, uint32_t
 	uint32_t n = 0;
 
 	for (; list[n]; n++) {
-		int r = n >= CEIL_ARGS ? -E2BIG
-				       : buf_append(payload, list[n], strlen(list[n]) + 1);
+		int r = n >= CEIL_ARGS ? -E2BIG : buf_append(payload, list[n], strlen(list[n]) + 1);
 
 		if (r < 0)
 			return r;

@@ -54,8 +54,9 @@ static int cgroup_own_path(const char *self, const char *controller, char *ret, 
 		if (!path)
 			break;
 		len = strcspn(path + 1, "\n");
-		if (controller ? cgroup_in_list(list + 1, (size_t)(path - list - 1), controller, ",")
-			       : path == list + 1) {
+		if (controller
+			    ? cgroup_in_list(list + 1, (size_t)(path - list - 1), controller, ",")
+			    : path == list + 1) {
 			if (len >= size)
 				return -ENAMETOOLONG;
 			memcpy(ret, path + 1, len);
@@ -164,15 +165,16 @@ static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount 
 		return;
 	}
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
-		if (c != CGROUP_CORE && !cgroup_in_list(controllers, strlen(controllers),
-							cgroup_v2_names[c], " \n"))
+		if (c != CGROUP_CORE &&
+		    !cgroup_in_list(controllers, strlen(controllers), cgroup_v2_names[c], " \n"))
 			continue;
 		snprintf(host->parent[c], sizeof(host->parent[c]), "%s", dir);
 		host->version[c] = 2;
 	}
 }
 
-static void cgroup_v1_found(struct cgroup_host *host, const struct cgroup_mount *m, const char *self)
+static void cgroup_v1_found(struct cgroup_host *host, const struct cgroup_mount *m,
+			    const char *self)
 {
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
 		char own[400], dir[512];
@@ -211,7 +213,8 @@ int cgroup_host_probe(struct cgroup_host *ret_host, struct err *err)
 			struct cgroup_mount m;
 
 			next = line[len] ? line + len + 1 : line + len;
-			if (!memmem(line, len, " - cgroup", 9) || !cgroup_mount_parse(line, len, &m))
+			if (!memmem(line, len, " - cgroup", 9) ||
+			    !cgroup_mount_parse(line, len, &m))
 				continue;
 			if (version == 2 && m.type_len == 7 &&
 			    cgroup_own_path(self.data, NULL, own, sizeof(own)) == 0)

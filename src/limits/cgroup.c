@@ -71,7 +71,8 @@ static int cgroup_make(const char *parent, unsigned version, const char *path, c
 				return err_errno(err, errno, "cgroup", "cannot read %s", ret);
 			for (char *save, *word = strtok_r(have.data, " \n", &save);
 			     word && used < sizeof(add) - 32; word = strtok_r(NULL, " \n", &save))
-				used += (size_t)snprintf(add + used, sizeof(add) - used, "+%s ", word);
+				used += (size_t)snprintf(add + used, sizeof(add) - used, "+%s ",
+							 word);
 			if (used && io_write_file(fd, "cgroup.subtree_control", add) < 0)
 				return err_errno(err, errno, "cgroup",
 						 "cannot delegate controllers in %s", ret);
@@ -108,7 +109,8 @@ static int cgroup_set_memory(struct cgroup *group, uint64_t bytes, struct err *e
 	int r;
 
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)bytes);
-	r = cgroup_set(group, CGROUP_MEMORY, v2 ? "memory.max" : "memory.limit_in_bytes", text, err);
+	r = cgroup_set(group, CGROUP_MEMORY, v2 ? "memory.max" : "memory.limit_in_bytes", text,
+		       err);
 	if (r < 0)
 		return r;
 	if (v2) {
@@ -163,8 +165,8 @@ static int cgroup_set_io(struct cgroup *group, const struct cgroup_limits *limit
 		int r = 0;
 
 		if (group->version[CGROUP_IO] == 2) {
-			snprintf(text, sizeof(text), "%u:%u rbps=%llu wbps=%llu", major_no, minor_no,
-				 bps, bps);
+			snprintf(text, sizeof(text), "%u:%u rbps=%llu wbps=%llu", major_no,
+				 minor_no, bps, bps);
 			r = io_write_file(cgroup_fd(group, CGROUP_IO), "io.max", text);
 		} else {
 			snprintf(text, sizeof(text), "%u:%u %llu", major_no, minor_no, bps);
@@ -178,7 +180,9 @@ static int cgroup_set_io(struct cgroup *group, const struct cgroup_limits *limit
 	return 0;
 }
 
-static int cgroup_apply(struct cgroup *group, const struct cgroup_limits *limits, struct err *err)
+/* The limits whose controllers are of this version; a missing controller shows in the last step. */
+static int cgroup_apply(struct cgroup *group, const struct cgroup_limits *limits, unsigned version,
+			struct err *err)
 {
 	const struct {
 		enum cgroup_controller controller;
@@ -194,18 +198,18 @@ static int cgroup_apply(struct cgroup *group, const struct cgroup_limits *limits
 	int r = 0;
 
 	for (size_t i = 0; i < ELEMENTSOF(needs); i++)
-		if (needs[i].wanted && !cgroup_has(group, needs[i].controller))
+		if (version == 1 && needs[i].wanted && !cgroup_has(group, needs[i].controller))
 			return err_set(err, EOPNOTSUPP, "cgroup", "there is no %s controller here",
 				       needs[i].name);
-	if (limits->memory_bytes)
+	if (limits->memory_bytes && group->version[CGROUP_MEMORY] == version)
 		r = cgroup_set_memory(group, limits->memory_bytes, err);
-	if (r == 0 && limits->cpu_milli)
+	if (r == 0 && limits->cpu_milli && group->version[CGROUP_CPU] == version)
 		r = cgroup_set_cpu(group, limits->cpu_milli, err);
-	if (r == 0 && limits->pids) {
+	if (r == 0 && limits->pids && group->version[CGROUP_PIDS] == version) {
 		snprintf(text, sizeof(text), "%u", limits->pids);
 		r = cgroup_set(group, CGROUP_PIDS, "pids.max", text, err);
 	}
-	if (r == 0 && limits->io_bps)
+	if (r == 0 && limits->io_bps && group->version[CGROUP_IO] == version)
 		r = cgroup_set_io(group, limits, err);
 	return r;
 }
@@ -238,30 +242,53 @@ static int cgroup_add_dir(struct cgroup *group, const struct cgroup_host *host, 
 	return 0;
 }
 
+static int cgroup_add_version(struct cgroup *group, const struct cgroup_host *host,
+			      const char *path, const struct cgroup_limits *limits,
+			      unsigned version, struct err *err)
+{
+	int r = 0;
+
+	for (int c = 0; r == 0 && c < CGROUP_CONTROLLER_MAX; c++)
+		if (host->version[c] == version)
+			r = cgroup_add_dir(group, host, path, (enum cgroup_controller)c, err);
+	return r == 0 ? cgroup_apply(group, limits, version, err) : r;
+}
+
 int cgroup_new(const struct cgroup_host *host, const char *path, const struct cgroup_limits *limits,
 	       struct cgroup **ret_group, struct err *err)
 {
 	struct cgroup *group = calloc(1, sizeof(*group));
-	int r = 0;
+	int r;
 
 	if (!group)
 		return err_set(err, ENOMEM, "cgroup", "out of memory");
 	group->oom_fd = -1;
-	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
 		group->of[c] = -1;
-	for (int c = 0; r == 0 && c < CGROUP_CONTROLLER_MAX; c++) {
 		group->version[c] = host->version[c];
-		if (host->version[c])
-			r = cgroup_add_dir(group, host, path, (enum cgroup_controller)c, err);
 	}
-	if (r == 0)
-		r = cgroup_apply(group, limits, err);
+	r = cgroup_add_version(group, host, path, limits, 2, err);
 	if (r < 0) {
 		cgroup_free(group);
 		return r;
 	}
 	*ret_group = group;
 	return 0;
+}
+
+int cgroup_complete(struct cgroup *group, const struct cgroup_host *host, const char *path,
+		    const struct cgroup_limits *limits, struct err *err)
+{
+	return cgroup_add_version(group, host, path, limits, 1, err);
+}
+
+/* Where there is no cgroup.kill, the end of the sandbox's init kills all. */
+static void cgroup_kill_at(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || io_write_file(fd, "cgroup.kill", "1") < 0)
+		errno = 0;
 }
 
 /* A group whose last process is just being reaped is busy for a moment. */
@@ -272,6 +299,8 @@ static bool cgroup_remove_dir(const char *path)
 			return true;
 		if (errno != EBUSY)
 			return false;
+		if (try == 0)
+			cgroup_kill_at(path);
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 	return false;
@@ -281,9 +310,6 @@ struct cgroup *cgroup_free(struct cgroup *group)
 {
 	if (!group)
 		return NULL;
-	/* Where there is no cgroup.kill, the end of the sandbox's init has killed all. */
-	if (group->n_dirs && cgroup_kill(group) < 0)
-		errno = 0;
 	fd_close(group->oom_fd);
 	for (size_t i = 0; i < group->n_join; i++)
 		fd_close(group->join[i]);
@@ -313,7 +339,8 @@ int cgroup_oom_fd(const struct cgroup *group)
 
 const char *cgroup_v2_path(const struct cgroup *group)
 {
-	return group->version[CGROUP_MEMORY] == 2 ? group->dirs[group->of[CGROUP_MEMORY]].path : NULL;
+	return group->version[CGROUP_MEMORY] == 2 ? group->dirs[group->of[CGROUP_MEMORY]].path
+						  : NULL;
 }
 
 int cgroup_kill(const struct cgroup *group)
@@ -381,6 +408,16 @@ uint64_t cgroup_read_written(const struct cgroup *group)
 		       : cgroup_sum(fd, "blkio.throttle.io_service_bytes_recursive", " Write ");
 }
 
+void cgroup_read_events(const struct cgroup *group, struct cgroup_usage *usage)
+{
+	int memory = cgroup_fd(group, CGROUP_MEMORY);
+	bool v2 = group->version[CGROUP_MEMORY] == 2;
+
+	usage->oom_kills =
+		cgroup_keyed(memory, v2 ? "memory.events" : "memory.oom_control", "oom_kill");
+	usage->pids_refused = cgroup_keyed(cgroup_fd(group, CGROUP_PIDS), "pids.events", "max");
+}
+
 void cgroup_read_usage(const struct cgroup *group, struct cgroup_usage *ret_usage)
 {
 	int core = cgroup_fd(group, CGROUP_CORE), memory = cgroup_fd(group, CGROUP_MEMORY);
@@ -394,15 +431,11 @@ void cgroup_read_usage(const struct cgroup *group, struct cgroup_usage *ret_usag
 		usage.cpu_user_us = cgroup_number(core, "cpuacct.usage_user") / 1000;
 		usage.cpu_system_us = cgroup_number(core, "cpuacct.usage_sys") / 1000;
 	}
-	if (group->version[CGROUP_MEMORY] == 2) {
-		usage.memory_peak_bytes = cgroup_number(memory, "memory.peak");
-		usage.oom_kills = cgroup_keyed(memory, "memory.events", "oom_kill");
-	} else {
-		usage.memory_peak_bytes = cgroup_number(memory, "memory.max_usage_in_bytes");
-		usage.oom_kills = cgroup_keyed(memory, "memory.oom_control", "oom_kill");
-	}
+	usage.memory_peak_bytes = cgroup_number(memory, group->version[CGROUP_MEMORY] == 2
+								? "memory.peak"
+								: "memory.max_usage_in_bytes");
 	usage.pids_peak = cgroup_number(pids, "pids.peak");
-	usage.pids_refused = cgroup_keyed(pids, "pids.events", "max");
+	cgroup_read_events(group, &usage);
 	usage.io_write_bytes = cgroup_read_written(group);
 	usage.io_read_bytes =
 		group->version[CGROUP_IO] == 2
@@ -442,8 +475,6 @@ bool cgroup_sweep(const struct cgroup_host *host, const char *path)
 		snprintf(dir, sizeof(dir), "%s/%s", host->parent[c], path);
 		fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
-			continue;
-		if (host->version[c] == 2 && io_write_file(fd, "cgroup.kill", "1") < 0)
 			continue;
 		found |= cgroup_remove_dir(dir);
 	}

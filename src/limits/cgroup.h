@@ -56,10 +56,14 @@ int cgroup_host_probe(struct cgroup_host *ret_host, struct err *err);
 
 /*
  * Makes the group `path` (components separated by '/', the last is the sandbox's id) with these
- * limits and reads each of them back. A limit whose controller is missing is -EOPNOTSUPP.
+ * limits and reads each of them back. A limit whose controller is missing is -EOPNOTSUPP. Two
+ * steps: cgroup_new() makes what a process must be born into, cgroup_complete() the v1 groups,
+ * which it joins later by itself.
  */
 int cgroup_new(const struct cgroup_host *host, const char *path, const struct cgroup_limits *limits,
 	       struct cgroup **ret_group, struct err *err);
+int cgroup_complete(struct cgroup *group, const struct cgroup_host *host, const char *path,
+		    const struct cgroup_limits *limits, struct err *err);
 /* Kills what is left, removes the directories; NULL is fine; returns NULL. */
 struct cgroup *cgroup_free(struct cgroup *group);
 
@@ -70,6 +74,8 @@ const int *cgroup_join_fds(const struct cgroup *group, size_t *ret_n);
 int cgroup_oom_fd(const struct cgroup *group);
 
 int cgroup_kill(const struct cgroup *group); /* -EOPNOTSUPP: no cgroup.kill here */
+/* Only what tells why a run ended: oom_kills and pids_refused. */
+void cgroup_read_events(const struct cgroup *group, struct cgroup_usage *usage);
 /* What has no controller stays 0. */
 void cgroup_read_usage(const struct cgroup *group, struct cgroup_usage *ret_usage);
 uint64_t cgroup_read_cpu_us(const struct cgroup *group);

@@ -33,7 +33,8 @@ static void watch_add_stat(const char *text, struct watch_sample *sample)
 {
 	const char *p = strrchr(text, ')'); /* the name before it may hold anything */
 	uint64_t tick = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
-	uint64_t field[21] = {0}; /* numbered as in proc_pid_stat(5): 14 utime to 17 cstime, 20 threads */
+	uint64_t field[21] = {
+		0}; /* numbered as in proc_pid_stat(5): 14 utime to 17 cstime, 20 threads */
 
 	for (size_t i = 3; p && i < ELEMENTSOF(field) && (p = strchr(p, ' ')); i++)
 		field[i] = strtoull(++p, NULL, 10);

@@ -76,7 +76,8 @@ static int enforce_io(struct sandbox *sandbox, struct cgroup_limits *group, stru
 	group->io_bps = limits->of[LIMIT_IO].value;
 	enforce_io_devices(sandbox, group);
 	if (group->n_io_devices == 0)
-		return enforce_refuse(sandbox, LIMIT_IO, "no block device lies below the files", err);
+		return enforce_refuse(sandbox, LIMIT_IO, "no block device lies below the files",
+				      err);
 	enforce_by(limits, LIMIT_IO, cgroup_name(&sandbox->host, CGROUP_IO));
 	return 0;
 }
@@ -95,8 +96,8 @@ static int enforce_disk(struct sandbox *sandbox, struct err *err)
 		disk->value = memory / 2;
 	sandbox->layer_is_directory = memory && disk->value > memory / 2;
 	sandbox->disk_by_watch = sandbox->layer_is_directory;
-	enforce_by(limits, LIMIT_DISK, sandbox->layer_is_directory ? "watchdog over a directory"
-								      : "tmpfs size");
+	enforce_by(limits, LIMIT_DISK,
+		   sandbox->layer_is_directory ? "watchdog over a directory" : "tmpfs size");
 	if (disk->value < 1u << 20)
 		return err_set(err, EINVAL, "limits", "--disk is below 1M");
 	return 0;
@@ -133,7 +134,8 @@ static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, st
 	}
 	if (!whole && cpus->named)
 		return enforce_refuse(sandbox, LIMIT_CPUS,
-				      "a fraction needs the cpu controller; name a whole number", err);
+				      "a fraction needs the cpu controller; name a whole number",
+				      err);
 	sandbox->cpus_by_watch = true;
 	enforce_by(limits, LIMIT_CPUS, "CPU affinity");
 	return 0;
@@ -150,7 +152,8 @@ int enforce_choose(struct sandbox *sandbox, struct cgroup_limits *ret_limits, st
 		enforce_by(limits, LIMIT_MEMORY, cgroup_name(&sandbox->host, CGROUP_MEMORY));
 	} else {
 		sandbox->memory_by_watch = true;
-		enforce_by(limits, LIMIT_MEMORY, "RLIMIT_DATA for each process, watchdog for the sum");
+		enforce_by(limits, LIMIT_MEMORY,
+			   "RLIMIT_DATA for each process, watchdog for the sum");
 	}
 	if (sandbox->host.version[CGROUP_PIDS]) {
 		group.pids = (uint32_t)limits->of[LIMIT_PIDS].value;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * enforce.h: what enforces each limit on this machine: a controller, a filesystem's size, an rlimit,
- * or creel itself by looking now and then. Nothing is enforced silently by less.
+ * enforce.h: what enforces each limit on this machine: a controller, a filesystem's size, an
+ * rlimit, or creel itself by looking now and then. Nothing is enforced silently by less.
  */
 #include "sandbox.h"
 

@@ -139,8 +139,8 @@ static int idmap_write_file(pid_t pid, const char *file, const struct idmap_line
 }
 
 /* newuidmap PID INSIDE OUTSIDE COUNT … */
-static int idmap_helper_start(const char *program, pid_t pid, const struct idmap_line *lines, size_t n,
-			      pid_t *ret_child)
+static int idmap_helper_start(const char *program, pid_t pid, const struct idmap_line *lines,
+			      size_t n, pid_t *ret_child)
 {
 	char words[10][12], *argv[12] = {(char *)(uintptr_t)program, words[0]};
 	size_t argc = 2;
@@ -188,7 +188,8 @@ int idmap_write(const struct idmap *map, pid_t pid, struct err *err)
 			r = r ? r : -EPERM;
 	}
 	return r < 0 ? err_errno(err, -r, "idmap",
-				 "newuidmap refused the subordinate ids of /etc/subuid and /etc/subgid")
+				 "newuidmap refused the subordinate ids of /etc/subuid and "
+				 "/etc/subgid")
 		     : 0;
 }
 
@@ -269,8 +270,8 @@ static int idmap_enter(pid_t userns_pid, int sync)
 	return io_read_full(sync, &byte, 1);
 }
 
-int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, int out, struct err *err),
-	      void *data, int out, struct err *err)
+int idmap_run(const struct idmap *map, pid_t userns_pid,
+	      int (*fn)(void *data, int out, struct err *err), void *data, int out, struct err *err)
 {
 	bool fresh = map->rootless && userns_pid <= 0;
 	struct clone_args args = {.flags = fresh ? CLONE_NEWUSER : 0, .exit_signal = SIGCHLD};
@@ -286,10 +287,13 @@ int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, i
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		answer.r = map->rootless ? idmap_enter(userns_pid, pair[1]) : 0;
 		if (answer.r < 0)
-			err_errno(&answer.err, -answer.r, "idmap", "cannot enter the user namespace");
+			err_errno(&answer.err, -answer.r, "idmap",
+				  "cannot enter the user namespace");
 		/* Files that are made belong to the image's root inside. */
-		else if (fresh && !map->single && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
-			answer.r = err_errno(&answer.err, errno, "idmap", "cannot become root inside");
+		else if (fresh && !map->single &&
+			 (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+			answer.r =
+				err_errno(&answer.err, errno, "idmap", "cannot become root inside");
 		else
 			answer.r = fn(data, out, &answer.err);
 		_exit(io_write_full(pair[1], &answer, sizeof(answer)) < 0);
@@ -326,7 +330,8 @@ static int idmap_remove_fn(void *data, int out, struct err *err)
 	int r = fd < 0 ? -errno : fs_remove_tree(fd, removal->name);
 
 	(void)out;
-	return r < 0 ? err_errno(err, -r, "idmap", "cannot remove %s/%s", removal->parent, removal->name)
+	return r < 0 ? err_errno(err, -r, "idmap", "cannot remove %s/%s", removal->parent,
+				 removal->name)
 		     : 0;
 }
 

@@ -44,11 +44,12 @@ int idmap_userns_single(uint32_t on_disk_uid, uint32_t on_disk_gid, uint32_t app
 int idmap_write(const struct idmap *map, pid_t pid, struct err *err);
 
 /*
- * Runs fn in a child that has all capabilities over the map's ids: a plain fork for root, a child in
- * a user namespace (a new one, or that of userns_pid if it is > 0) when rootless. fn writes what it
- * has to tell to fd `out` (-1: nothing is wanted); the child's struct err comes back.
+ * Runs fn in a child that has all capabilities over the map's ids: a plain fork for root, a child
+ * in a user namespace (a new one, or that of userns_pid if it is > 0) when rootless. fn writes what
+ * it has to tell to fd `out` (-1: nothing is wanted); the child's struct err comes back.
  */
-int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, int out, struct err *err),
-	      void *data, int out, struct err *err);
+int idmap_run(const struct idmap *map, pid_t userns_pid,
+	      int (*fn)(void *data, int out, struct err *err), void *data, int out,
+	      struct err *err);
 /* Removes DATA/kind/name, which may hold files of any id of the map. */
 void idmap_remove_tree(const struct state *state, const char *kind, const char *name);

@@ -58,9 +58,9 @@ static int keeper_fill(const struct sandbox *sandbox, struct err *err)
 	struct stat st;
 	int r = 0;
 
-	workspace = spec->workspace
-			    ? fcntl(sandbox->workspace_fd, F_DUPFD_CLOEXEC, 0)
-			    : openat(sandbox->layer_fd, "workspace", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	workspace = spec->workspace ? fcntl(sandbox->workspace_fd, F_DUPFD_CLOEXEC, 0)
+				    : openat(sandbox->layer_fd, "workspace",
+					     O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (workspace < 0 || fstat(workspace, &st) < 0)
 		return err_errno(err, errno, "keeper", "cannot open the workspace");
 	for (size_t i = 0; r == 0 && i < spec->n_in; i++) {
@@ -115,7 +115,8 @@ static int keeper_look(struct keeper_work *work, struct err *err)
 static bool keeper_hash(int dirfd, const char *path, char *ret)
 {
 	static unsigned char data[65536];
-	_cleanup_close_ int fd = fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	_cleanup_close_ int fd =
+		fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	unsigned char digest[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state state;
 	ssize_t n;
@@ -165,8 +166,8 @@ static int keeper_copy(struct keeper_work *work, const struct tree_change *chang
 	else if (r > 0)
 		result->skipped++;
 	else if (result->r == 0)
-		result->r = err_errno(&result->err, -r, "keeper", "--out: cannot copy /workspace/%s",
-				      change->path);
+		result->r = err_errno(&result->err, -r, "keeper",
+				      "--out: cannot copy /workspace/%s", change->path);
 	return 0;
 }
 
@@ -200,8 +201,8 @@ static void keeper_tell(struct keeper_work *work, int conn)
 		work->part = &work->parts[i];
 		r = tree_scan(work->part->fd, &now);
 		if (r == 0)
-			r = tree_diff(&work->part->before, &now, work->part->lower_fd, keeper_change,
-				      work);
+			r = tree_diff(&work->part->before, &now, work->part->lower_fd,
+				      keeper_change, work);
 		work->result.truncated |= now.truncated;
 		if (work->part->dir)
 			work->result.disk_bytes += now.bytes;
@@ -212,7 +213,8 @@ static void keeper_tell(struct keeper_work *work, int conn)
 	if (r == 0)
 		r = json_done(&work->json);
 	if (r < 0 && work->result.r == 0)
-		work->result.r = err_errno(&work->result.err, -r, "keeper", "cannot tell the changes");
+		work->result.r =
+			err_errno(&work->result.err, -r, "keeper", "cannot tell the changes");
 	work->result.json_len = (uint32_t)text.len;
 	if (io_write_full(conn, &work->result, sizeof(work->result)) == 0 &&
 	    io_write_full(conn, text.data, text.len) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * keeper.h: a helper process for the files of one sandbox: it copies --in before the start, looks at
- * the trees then and at the end, tells what changed, and copies --out. Rootless it lives in the
+ * keeper.h: a helper process for the files of one sandbox: it copies --in before the start, looks
+ * at the trees then and at the end, tells what changed, and copies --out. Rootless it lives in the
  * sandbox's user namespace, where alone the files' owners can be read; and whatever a hostile tree
  * does to it, it does to this process only.
  */

@@ -24,10 +24,9 @@ static bool plan_omits(const char *wall);
 #define CAP_BIT(cap) (1ull << (cap))
 
 /* What root inside may do, and init needs of it to become a user. */
-static const uint64_t plan_root_caps = CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) |
-				       CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) |
-				       CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) |
-				       CAP_BIT(CAP_SETFCAP);
+static const uint64_t plan_root_caps =
+	CAP_BIT(CAP_CHOWN) | CAP_BIT(CAP_DAC_OVERRIDE) | CAP_BIT(CAP_FOWNER) | CAP_BIT(CAP_FSETID) |
+	CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SETFCAP);
 static const uint64_t plan_init_caps =
 	CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SETPCAP);
 
@@ -38,7 +37,8 @@ static struct cell_mount *plan_add(struct plan *plan, enum cell_mount_kind kind,
 
 	if (plan_omits("nosuid"))
 		attr &= ~(uint64_t)PLAN_SEALED;
-	*mount = (struct cell_mount){.kind = kind, .source = source, .target = target, .attr = attr};
+	*mount =
+		(struct cell_mount){.kind = kind, .source = source, .target = target, .attr = attr};
 	return mount;
 }
 
@@ -95,7 +95,7 @@ static void plan_lower(const struct sandbox *sandbox, struct plan *plan, const c
 	struct cell_mount *mount =
 		plan_add(plan, CELL_BIND, source, stage_dir, PLAN_SEALED | MOUNT_ATTR_RDONLY);
 
-	mount->idmap_fd = sandbox->userns_fd;
+	mount->idmap = sandbox->idmap.rootless ? 0 : 1; /* the sandbox's own */
 	plan_dir(plan, stage_dir, plan->cell.root_uid, plan->cell.root_gid);
 }
 
@@ -143,7 +143,7 @@ static void plan_workspace(const struct sandbox *sandbox, struct plan *plan)
 		return;
 	}
 	mount = plan_add(plan, CELL_BIND, sandbox->spec->workspace, "/workspace", PLAN_SEALED);
-	mount->idmap_fd = sandbox->workspace_userns_fd;
+	mount->idmap = map->rootless ? 0 : 2; /* the one that maps the owner alone */
 }
 
 static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
@@ -163,10 +163,12 @@ static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
 	plan_option(mount, "nr_inodes", "128");
 	plan_owned(sandbox, plan, mount);
 	for (size_t i = 0; i < ELEMENTSOF(nodes); i++)
-		plan_add(plan, CELL_BIND, nodes[i], nodes[i], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+		plan_add(plan, CELL_BIND, nodes[i], nodes[i],
+			 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 	for (size_t i = 0; i < ELEMENTSOF(links); i++)
 		plan_add(plan, CELL_SYMLINK, links[i][0], links[i][1], 0);
-	mount = plan_add(plan, CELL_FS, "devpts", "/dev/pts", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	mount = plan_add(plan, CELL_FS, "devpts", "/dev/pts",
+			 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 	plan_option(mount, "newinstance", NULL);
 	plan_option(mount, "ptmxmode", "0666");
 	plan_option(mount, "mode", "0620");
@@ -186,10 +188,11 @@ static void plan_proc(struct plan *plan)
 	static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 					       "/proc/sysrq-trigger"};
 	static const char *const masked[] = {
-		"/proc/acpi",	      "/proc/asound",	  "/proc/kcore",      "/proc/keys",
-		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-		"/proc/scsi",	      "/proc/kallsyms",	  "/proc/interrupts", "/proc/kpagecount",
-		"/proc/kpageflags",   "/proc/kpagecgroup", "/proc/softirqs"};
+		"/proc/acpi",	     "/proc/asound",	    "/proc/kcore",
+		"/proc/keys",	     "/proc/latency_stats", "/proc/timer_list",
+		"/proc/timer_stats", "/proc/sched_debug",   "/proc/scsi",
+		"/proc/kallsyms",    "/proc/interrupts",    "/proc/kpagecount",
+		"/proc/kpageflags",  "/proc/kpagecgroup",   "/proc/softirqs"};
 	uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
 	plan_add(plan, CELL_FS, "proc", "/proc", PLAN_SEALED | MOUNT_ATTR_NOEXEC);
@@ -214,7 +217,8 @@ static void plan_layer(const struct sandbox *sandbox, struct plan *plan)
 		layer->source = plan->layer;
 		return;
 	}
-	/* An inode takes about 1 KiB of kernel memory: 8 KiB of size for each keeps that in bounds. */
+	/* An inode takes about 1 KiB of kernel memory: 8 KiB of size for each keeps that in bounds.
+	 */
 	snprintf(plan->disk, sizeof(plan->disk), "%llu", (unsigned long long)disk->value);
 	snprintf(plan->inodes, sizeof(plan->inodes), "%llu",
 		 (unsigned long long)(disk->value / 8192 + 1024));
@@ -320,12 +324,14 @@ static void plan_paths(const struct sandbox *sandbox, struct plan *plan)
 static void plan_numbers(const struct sandbox *sandbox, struct plan *plan)
 {
 	uint64_t memory = sandbox->spec->limits->of[LIMIT_MEMORY].value;
-	uint32_t root = sandbox->idmap.rootless ? sandbox->idmap.root_inside : idmap_root(&sandbox->idmap);
+	uint32_t root =
+		sandbox->idmap.rootless ? sandbox->idmap.root_inside : idmap_root(&sandbox->idmap);
 
 	plan->cell.root_uid = plan->cell.root_gid = root;
 	snprintf(plan->owner_uid, sizeof(plan->owner_uid), "%u", root);
 	snprintf(plan->owner_gid, sizeof(plan->owner_gid), "%u", root);
-	snprintf(plan->tty_gid, sizeof(plan->tty_gid), "%u", sandbox->idmap.rootless ? 5 : root + 5);
+	snprintf(plan->tty_gid, sizeof(plan->tty_gid), "%u",
+		 sandbox->idmap.rootless ? 5 : root + 5);
 	snprintf(plan->shm, sizeof(plan->shm), "%llu",
 		 (unsigned long long)(memory ? memory / 2 : 1ull << 30));
 }
@@ -336,18 +342,15 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 	const struct sandbox_spec *spec = sandbox->spec;
 	const struct idmap *map = &sandbox->idmap;
 	bool bits = spec->as_root && !spec->workspace;
-	size_t n_join = 0;
 
 	*plan = (struct plan){0};
 	plan_paths(sandbox, plan);
 	plan_numbers(sandbox, plan);
 	plan->cell.rootless = map->rootless;
 	plan->cell.drop_groups = !map->single;
-	plan->cell.userns_fd = sandbox->userns_fd;
 	plan->cell.netns_fd = -1;
 	plan->cell.cgroup_fd = sandbox->cgroup ? cgroup_clone_fd(sandbox->cgroup) : -1;
-	plan->cell.join = sandbox->cgroup ? cgroup_join_fds(sandbox->cgroup, &n_join) : NULL;
-	plan->cell.n_join = n_join;
+	plan->cell.first_join = map->rootless ? 0 : spec->workspace ? 2 : 1;
 	plan->cell.init_fd = init_fd;
 	plan->cell.control_fd = control_fd;
 	plan->cell.stage = plan->stage;
@@ -379,7 +382,8 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 #endif
 	return plan->cell.n_mounts <= PLAN_MOUNTS_MAX
 		       ? 0
-		       : err_set(err, E2BIG, "plan", "too many mounts: at most %u --ro", CEIL_MOUNTS);
+		       : err_set(err, E2BIG, "plan", "too many mounts: at most %u --ro",
+				 CEIL_MOUNTS);
 }
 
 #ifdef CREEL_ABLATION
@@ -395,6 +399,7 @@ static unsigned plan_omitted(void)
 	return (plan_omits("seccomp") ? CELL_WALL_SECCOMP : 0u) |
 	       (plan_omits("nsmax") ? CELL_WALL_NSMAX : 0u) |
 	       (plan_omits("landlock") ? CELL_WALL_LANDLOCK : 0u) |
-	       (plan_omits("caps") ? CELL_WALL_CAPS : 0u) | (plan_omits("nnp") ? CELL_WALL_NNP : 0u);
+	       (plan_omits("caps") ? CELL_WALL_CAPS : 0u) |
+	       (plan_omits("nnp") ? CELL_WALL_NNP : 0u);
 }
 #endif

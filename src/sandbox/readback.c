@@ -13,7 +13,7 @@
 
 #include <fcntl.h>
 
-const char *const sandbox_ns_names[8] = {"user", "pid", "mnt",	 "net",
+const char *const sandbox_ns_names[8] = {"user", "pid", "mnt",	  "net",
 					 "ipc",	 "uts", "cgroup", "time"};
 
 static void readback_word(const char *text, const char *key, char *ret, size_t size)
@@ -69,8 +69,8 @@ static void readback_root(const char *info, struct sandbox_readback *ret)
 
 			snprintf(ret->root_flags, sizeof(ret->root_flags), "%.*s",
 				 (int)strcspn(options, " "), options);
-			snprintf(ret->root_fs, sizeof(ret->root_fs), "%.*s", (int)strcspn(type, " "),
-				 type);
+			snprintf(ret->root_fs, sizeof(ret->root_fs), "%.*s",
+				 (int)strcspn(type, " "), type);
 		}
 		line = *end ? end + 1 : end;
 	}
@@ -78,8 +78,8 @@ static void readback_root(const char *info, struct sandbox_readback *ret)
 
 int readback(pid_t pid, struct sandbox_readback *ret, struct err *err)
 {
-	_cleanup_buf_ struct buf status = BUF_INIT(CEIL_SMALL_FILE), map = BUF_INIT(CEIL_SMALL_FILE),
-				 info = BUF_INIT(CEIL_SMALL_FILE);
+	_cleanup_buf_ struct buf status = BUF_INIT(CEIL_SMALL_FILE),
+				 map = BUF_INIT(CEIL_SMALL_FILE), info = BUF_INIT(CEIL_SMALL_FILE);
 	char path[64];
 	int r;
 
@@ -105,8 +105,8 @@ int readback(pid_t pid, struct sandbox_readback *ret, struct err *err)
 	readback_word(status.data, "\nCapInh:", ret->cap_inh, sizeof(ret->cap_inh));
 	readback_word(status.data, "\nCapAmb:", ret->cap_amb, sizeof(ret->cap_amb));
 	for (size_t i = 0, len = 0; map.data && map.data[i] && len + 1 < sizeof(ret->uid_map); i++)
-		if (map.data[i] != ' ' || (len && ret->uid_map[len - 1] != ' ' &&
-					   ret->uid_map[len - 1] != ','))
+		if (map.data[i] != ' ' ||
+		    (len && ret->uid_map[len - 1] != ' ' && ret->uid_map[len - 1] != ','))
 			ret->uid_map[len++] = map.data[i] == '\n' ? ',' : map.data[i];
 	readback_root(info.data, ret);
 	ret->landlock_abi = plan_landlock_abi();
@@ -116,9 +116,9 @@ int readback(pid_t pid, struct sandbox_readback *ret, struct err *err)
 /* The mandatory layers of level nano; the name of the first that is missing, or NULL. */
 const char *readback_missing(const struct sandbox_readback *r)
 {
-	static const char *const names[] = {"the user namespace",    "the PID namespace",
-					    "the mount namespace",   "the network namespace",
-					    "the IPC namespace",     "the UTS namespace",
+	static const char *const names[] = {"the user namespace",  "the PID namespace",
+					    "the mount namespace", "the network namespace",
+					    "the IPC namespace",   "the UTS namespace",
 					    "the cgroup namespace"};
 
 	for (size_t i = 0; i < ELEMENTSOF(names); i++)

@@ -45,7 +45,8 @@ static void relay_give(struct relay *relay)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n < 0) {
-		relay->ended = true; /* the reader is gone; the writer gets its EPIPE when we close */
+		relay->ended =
+			true; /* the reader is gone; the writer gets its EPIPE when we close */
 		return;
 	}
 	relay->at += (size_t)n;
@@ -110,7 +111,8 @@ void relay_drain(struct relay *relay, int ms)
 				return;
 			relay_give(relay);
 		} else {
-			/* A pty's master has no end of file while we hold it: nothing left is the end. */
+			/* A pty's master has no end of file while we hold it: nothing left is the
+			 * end. */
 			if (!relay_ready(relay->in, POLLIN, 0))
 				return;
 			relay_take(relay);

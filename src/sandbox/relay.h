@@ -10,12 +10,12 @@
 #include <stdbool.h>
 
 struct relay {
-	int in, out;	       /* out -1: into captured, or nowhere */
-	struct buf *captured;  /* may be NULL */
-	uint64_t total, cap;   /* bytes taken; cap 0: none */
-	bool over;	       /* there was more than cap: what is above it is dropped */
-	bool ended;	       /* nothing more will come or can be given */
-	bool in_is_tty;	       /* EIO of a pty whose other end closed is its end */
+	int in, out;	      /* out -1: into captured, or nowhere */
+	struct buf *captured; /* may be NULL */
+	uint64_t total, cap;  /* bytes taken; cap 0: none */
+	bool over;	      /* there was more than cap: what is above it is dropped */
+	bool ended;	      /* nothing more will come or can be given */
+	bool in_is_tty;	      /* EIO of a pty whose other end closed is its end */
 	size_t at, have;
 	char data[65536];
 };

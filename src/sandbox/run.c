@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run.c: see run.h. One poll(2) loop. A descriptor of the caller goes into the sandbox only if it is
- * a pipe or /dev/null: anything else (a file that could be opened again with more rights, a
+ * run.c: see run.h. One poll(2) loop. A descriptor of the caller goes into the sandbox only if it
+ * is a pipe or /dev/null: anything else (a file that could be opened again with more rights, a
  * directory, the caller's own terminal) is relayed.
  */
 #include "run.h"
@@ -33,13 +33,13 @@ struct run {
 	const struct run_spec *spec;
 	struct sandbox *sandbox;
 	struct run_result *result;
-	int conn;	/* the command's */
+	int conn; /* the command's */
 	int signals;
-	int master;	/* of the terminal inside, or -1 */
+	int master;			  /* of the terminal inside, or -1 */
 	struct relay *in, *out, *err_out; /* NULL: passed directly */
 	int to_close[3];		  /* the sandbox's ends, after the spawn */
 	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms;
-	bool ending;  /* SIGTERM was sent because of ended_by */
+	bool ending; /* SIGTERM was sent because of ended_by */
 	bool done;
 	bool exited;
 	int status;
@@ -183,7 +183,8 @@ static const struct {
 	{GUEST_STEP_EXEC, "cannot run"},
 };
 
-/* The command did not start: as a shell says it, 127 if it is not there and 126 if it cannot run. */
+/* The command did not start: as a shell says it, 127 if it is not there and 126 if it cannot run.
+ */
 static void run_failed(struct run *run, const struct buf *payload)
 {
 	struct guest_reader reader = {payload->data, payload->len};
@@ -200,7 +201,8 @@ static void run_failed(struct run *run, const struct buf *payload)
 	run->result->exit_code = exec && failed.error == ENOENT ? 127 : exec ? 126 : 125;
 	n = snprintf(text, sizeof(text), "creel: %.200s: %s: %s\n",
 		     failed.step == GUEST_STEP_CWD ? run->spec->cwd : run->spec->argv[0],
-		     exec && failed.error == ENOENT ? "command not found" : run_steps[failed.step].what,
+		     exec && failed.error == ENOENT ? "command not found"
+						    : run_steps[failed.step].what,
 		     strerror((int)failed.error));
 	if (run->spec->capture) {
 		if (buf_append(&run->result->err_out, text, (size_t)n) < 0)
@@ -436,7 +438,7 @@ static void run_turn(struct run *run)
 
 static int run_signals(struct run *run, struct err *err)
 {
-	static const int taken[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+	static const int taken[] = {SIGINT,  SIGTERM, SIGHUP,	SIGQUIT,
 				    SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP};
 	sigset_t set;
 
@@ -549,7 +551,8 @@ static void run_collect(struct run *run)
 	if (usage->pids_peak < run->peak.pids_peak)
 		usage->pids_peak = run->peak.pids_peak;
 	result->usage = *usage;
-	result->disk_bytes = run->sandbox->layer_is_directory ? 0 : sandbox_disk_bytes(run->sandbox);
+	result->disk_bytes =
+		run->sandbox->layer_is_directory ? 0 : sandbox_disk_bytes(run->sandbox);
 	result->out_truncated = run->out && run->out->over;
 	result->err_truncated = run->err_out && run->err_out->over;
 	result->readback = run->sandbox->readback;
@@ -641,7 +644,8 @@ static void run_loop(struct run *run)
 		run_raw(run, false);
 }
 
-int run(const struct state *state, const struct run_spec *spec, struct run_result *ret, struct err *err)
+int run(const struct state *state, const struct run_spec *spec, struct run_result *ret,
+	struct err *err)
 {
 	struct run run = {.spec = spec,
 			  .result = ret,

@@ -31,11 +31,11 @@ struct run_spec {
 	char *const *argv;
 	char *const *env;
 	const char *cwd;
-	bool capture;	  /* --json: stdout and stderr into the result */
-	bool tty;	  /* a terminal inside, relayed to descriptors 0 and 1 */
+	bool capture; /* --json: stdout and stderr into the result */
+	bool tty;     /* a terminal inside, relayed to descriptors 0 and 1 */
 	bool want_changes;
-	const char *out;  /* --out, or NULL */
-	int stdio[3];	  /* the caller's */
+	const char *out; /* --out, or NULL */
+	int stdio[3];	 /* the caller's */
 	/* Called once when the command is about to start; NULL: nobody wants to know. */
 	void (*started)(const char *id, void *data);
 	void *started_data;

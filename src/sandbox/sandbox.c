@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sandbox.c: see sandbox.h. The order of sandbox_start() is the order in which things can be undone:
- * what is registered first is removed last, so that a kill at any point leaves something that the
- * next call finds.
+ * sandbox.c: see sandbox.h. The order of sandbox_start() is the order in which things can be
+ * undone: what is registered first is removed last, so that a kill at any point leaves something
+ * that the next call finds.
  */
 #include "sandbox.h"
 
@@ -37,7 +37,8 @@
 static int sandbox_init_fd(struct err *err)
 {
 	int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-	_cleanup_close_ int fd = memfd_create("creel-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	_cleanup_close_ int fd =
+		memfd_create("creel-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
 	mode_t mode = 0111;
 	int r;
 
@@ -78,9 +79,11 @@ static int sandbox_image(struct sandbox *sandbox, struct err *err)
 	struct idmap canonical = sandbox->idmap;
 
 	if (access("/usr/bin/env", X_OK) < 0)
-		return err_set(err, ENOENT, "sandbox", "the image host needs a /usr/bin on this machine");
+		return err_set(err, ENOENT, "sandbox",
+			       "the image host needs a /usr/bin on this machine");
 	snprintf(job.dir, sizeof(job.dir), "%s/images/host", sandbox->state->data);
-	/* Root's skel is looked through each time: what the host closed since must not show inside. */
+	/* Root's skel is looked through each time: what the host closed since must not show inside.
+	 */
 	if (host_image_current(job.dir) &&
 	    (!job.skel || (sandbox->idmap.rootless && host_image_skel_current(job.dir))))
 		return 0;
@@ -89,41 +92,44 @@ static int sandbox_image(struct sandbox *sandbox, struct err *err)
 
 static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
 {
-	const char *workspace = sandbox->spec->workspace;
+	uint32_t user = idmap_user(&sandbox->idmap);
 	struct stat st;
-	int r;
+	int r = idmap_userns(&sandbox->idmap, &sandbox->userns_fd, err);
 
-	if (workspace) {
-		sandbox->workspace_fd = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (sandbox->workspace_fd < 0 || fstat(sandbox->workspace_fd, &st) < 0)
-			return err_errno(err, errno, "sandbox", "--workspace %s", workspace);
-	}
-	if (sandbox->idmap.rootless)
-		return workspace && st.st_uid != geteuid()
-			       ? err_set(err, EPERM, "sandbox",
-					 "--workspace %s belongs to uid %u: without root it must be yours",
-					 workspace, st.st_uid)
-			       : 0;
-	r = idmap_userns(&sandbox->idmap, &sandbox->userns_fd, err);
-	if (r == 0 && workspace)
-		r = idmap_userns_single(st.st_uid, st.st_gid, idmap_user(&sandbox->idmap),
-					idmap_user(&sandbox->idmap), &sandbox->workspace_userns_fd, err);
-	return r;
+	if (r < 0 || sandbox->workspace_fd < 0)
+		return r;
+	if (fstat(sandbox->workspace_fd, &st) < 0)
+		return err_errno(err, errno, "sandbox", "--workspace");
+	return idmap_userns_single(st.st_uid, st.st_gid, user, user, &sandbox->workspace_userns_fd,
+				   err);
 }
 
-static int sandbox_groups(struct sandbox *sandbox, struct err *err)
+/* What the child waits for, made while it makes its network: user namespaces and v1 groups. */
+static int sandbox_hand_over(struct sandbox *sandbox, struct err *err)
 {
-	struct cgroup_limits limits;
-	int r;
+	int fds[CELL_FDS_MAX];
+	size_t n = 0, n_join = 0;
+	const int *join = NULL;
+	int r = 0;
 
-	r = enforce_choose(sandbox, &limits, err);
+	if (sandbox->idmap.rootless)
+		r = idmap_write(&sandbox->idmap, sandbox->cell.pid, err);
+	else
+		r = sandbox_namespaces(sandbox, err);
+	if (r == 0 && sandbox->cgroup)
+		r = cgroup_complete(sandbox->cgroup, &sandbox->host, sandbox->live.cgroup,
+				    &sandbox->cgroup_limits, err);
 	if (r < 0)
 		return r;
-	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++)
-		if (sandbox->host.version[c])
-			return cgroup_new(&sandbox->host, sandbox->live.cgroup, &limits,
-					  &sandbox->cgroup, err);
-	return 0;
+	if (!sandbox->idmap.rootless)
+		fds[n++] = sandbox->userns_fd;
+	if (sandbox->workspace_userns_fd >= 0)
+		fds[n++] = sandbox->workspace_userns_fd;
+	if (sandbox->cgroup)
+		join = cgroup_join_fds(sandbox->cgroup, &n_join);
+	for (size_t i = 0; i < n_join && n < CELL_FDS_MAX; i++)
+		fds[n++] = join[i];
+	return cell_continue(&sandbox->cell, fds, n, err);
 }
 
 static int sandbox_cell(struct sandbox *sandbox, struct err *err)
@@ -145,21 +151,91 @@ static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 	if (r == 0)
 		r = cell_start(&plan->cell, &sandbox->cell, err);
 	free(plan);
-	if (r == 0 && sandbox->idmap.rootless) {
-		r = idmap_write(&sandbox->idmap, sandbox->cell.pid, err);
-		if (r == 0)
-			r = cell_continue(&sandbox->cell, err);
-	}
+	if (r == 0)
+		r = sandbox_hand_over(sandbox, err);
 	if (r == 0)
 		r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
 	return r == 1 ? err_set(err, EPIPE, "sandbox", "the sandbox's first process died") : r;
+}
+
+/* The workspace is looked at before anything is made for it. */
+static int sandbox_workspace(struct sandbox *sandbox, struct err *err)
+{
+	const char *workspace = sandbox->spec->workspace;
+	struct stat st;
+
+	if (!workspace)
+		return 0;
+	sandbox->workspace_fd = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sandbox->workspace_fd < 0 || fstat(sandbox->workspace_fd, &st) < 0)
+		return err_errno(err, errno, "sandbox", "--workspace %s", workspace);
+	if (sandbox->idmap.rootless && st.st_uid != geteuid())
+		return err_set(err, EPERM, "sandbox",
+			       "--workspace %s belongs to uid %u: without root it must be yours",
+			       workspace, st.st_uid);
+	return 0;
+}
+
+static int sandbox_layer(struct sandbox *sandbox, struct err *err)
+{
+	char path[512];
+
+	if (!sandbox->layer_is_directory)
+		return 0;
+	snprintf(path, sizeof(path), "%s/layers/%s", sandbox->state->data, sandbox->live.id);
+	return mkdir(path, 0700) < 0
+		       ? err_errno(err, errno, "sandbox", "cannot make the layer %s", path)
+		       : 0;
+}
+
+/* Registers, and clears what was left by others: from here on a kill leaves something to find. */
+static int sandbox_register(struct sandbox *sandbox, struct err *err)
+{
+	const struct state *state = sandbox->state;
+	char names[160] = "";
+	unsigned n;
+	int r = cgroup_host_probe(&sandbox->host, err);
+
+	if (r < 0)
+		return r;
+	if (live_sweep(state, &sandbox->host, &n, names, sizeof(names)) == 0 && n)
+		fprintf(stderr, "creel: cleaned up after %u killed run%s: %s\n", n,
+			n > 1 ? "s" : "", names);
+	return live_new(state, &sandbox->live, err);
+}
+
+static int sandbox_groups(struct sandbox *sandbox, struct err *err)
+{
+	int r = enforce_choose(sandbox, &sandbox->cgroup_limits, err);
+
+	for (int c = 0; r == 0 && !sandbox->cgroup && c < CGROUP_CONTROLLER_MAX; c++)
+		if (sandbox->host.version[c])
+			r = cgroup_new(&sandbox->host, sandbox->live.cgroup,
+				       &sandbox->cgroup_limits, &sandbox->cgroup, err);
+	return r;
+}
+
+static int sandbox_read_back(struct sandbox *sandbox, struct err *err)
+{
+	const char *missing;
+	int r;
+
+	if (!sandbox->spec->read_back)
+		return 0;
+	r = readback(sandbox->cell.pid, &sandbox->readback, err);
+	missing = r == 0 ? readback_missing(&sandbox->readback) : NULL;
+#ifdef CREEL_ABLATION
+	missing = NULL;
+#endif
+	return missing ? err_set(err, EIO, "sandbox",
+				 "the kernel does not show %s: this is not level nano", missing)
+		       : r;
 }
 
 int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 		  struct sandbox **ret_sandbox, struct err *err)
 {
 	struct sandbox *sandbox = calloc(1, sizeof(*sandbox));
-	const char *missing;
 	int r;
 
 	if (!sandbox)
@@ -174,44 +250,21 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 				    .layer_fd = -1,
 				    .notify_fd = -1,
 				    .workspace_fd = -1};
-	r = cgroup_host_probe(&sandbox->host, err);
-	if (r == 0) {
-		char names[160] = "";
-		unsigned n;
-
-		if (live_sweep(state, &sandbox->host, &n, names, sizeof(names)) == 0 && n)
-			fprintf(stderr, "creel: cleaned up after %u killed run%s: %s\n", n,
-				n > 1 ? "s" : "", names);
-		r = live_new(state, &sandbox->live, err);
-	}
+	r = sandbox_register(sandbox, err);
 	if (r == 0)
 		r = idmap_choose(state, &sandbox->live, spec->as_root, &sandbox->idmap, err);
 	if (r == 0)
 		r = sandbox_image(sandbox, err);
 	if (r == 0)
+		r = sandbox_workspace(sandbox, err);
+	if (r == 0)
 		r = sandbox_groups(sandbox, err);
 	if (r == 0)
-		r = sandbox_namespaces(sandbox, err);
-	if (r == 0 && sandbox->layer_is_directory) {
-		char path[512];
-
-		snprintf(path, sizeof(path), "%s/layers/%s", state->data, sandbox->live.id);
-		if (mkdir(path, 0700) < 0)
-			r = err_errno(err, errno, "sandbox", "cannot make the layer %s", path);
-	}
+		r = sandbox_layer(sandbox, err);
 	if (r == 0)
 		r = sandbox_cell(sandbox, err);
-	if (r == 0 && spec->read_back) {
-		r = readback(sandbox->cell.pid, &sandbox->readback, err);
-		missing = r == 0 ? readback_missing(&sandbox->readback) : NULL;
-#ifndef CREEL_ABLATION
-		if (missing)
-			r = err_set(err, EIO, "sandbox",
-				    "the kernel does not show %s: this is not level nano", missing);
-#else
-		(void)missing;
-#endif
-	}
+	if (r == 0)
+		r = sandbox_read_back(sandbox, err);
 	if (r < 0) {
 		sandbox_free(sandbox);
 		return r;
@@ -221,7 +274,8 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 }
 
 int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char *cwd,
-		  char *const *argv, char *const *env, const int *fds, int *ret_conn, struct err *err)
+		  char *const *argv, char *const *env, const int *fds, int *ret_conn,
+		  struct err *err)
 {
 	_cleanup_buf_ struct buf payload = BUF_INIT(CEIL_FRAME);
 	_cleanup_close_ int conn = -EBADF, theirs = -EBADF;
@@ -245,7 +299,7 @@ int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char 
 
 int sandbox_go(struct sandbox *sandbox, struct err *err)
 {
-	return cell_continue(&sandbox->cell, err);
+	return cell_continue(&sandbox->cell, NULL, 0, err);
 }
 
 static void sandbox_add_pid_io(pid_t pid, void *data)
@@ -322,7 +376,8 @@ static bool sandbox_is_full(const struct sandbox *sandbox)
 {
 	struct statfs st;
 
-	if (sandbox->layer_fd < 0 || sandbox->layer_is_directory || fstatfs(sandbox->layer_fd, &st) < 0)
+	if (sandbox->layer_fd < 0 || sandbox->layer_is_directory ||
+	    fstatfs(sandbox->layer_fd, &st) < 0)
 		return false;
 	return st.f_bfree == 0 || st.f_ffree == 0;
 }
@@ -345,7 +400,9 @@ void sandbox_stop(struct sandbox *sandbox)
 	sandbox->stopped = true;
 	sandbox->cell.pidfd = fd_close(sandbox->cell.pidfd);
 	sandbox->usage = last;
-	if (sandbox->cgroup) {
+	if (sandbox->cgroup && !sandbox->spec->read_back)
+		cgroup_read_events(sandbox->cgroup, &sandbox->usage);
+	else if (sandbox->cgroup) {
 		cgroup_read_usage(sandbox->cgroup, &sandbox->usage);
 		if (last.io_write_bytes > sandbox->usage.io_write_bytes)
 			sandbox->usage.io_write_bytes = last.io_write_bytes;

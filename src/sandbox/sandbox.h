@@ -33,16 +33,17 @@ struct sandbox_spec {
 	size_t n_ro;
 	const char *const *in; /* host paths to copy into /workspace */
 	size_t n_in;
-	const char *script; /* host file to copy to /run/script, or NULL */
+	const char *script;	 /* host file to copy to /run/script, or NULL */
 	const char *script_name; /* its name there */
-	bool read_back; /* ask the kernel which walls stand, and refuse less than level nano */
+	bool read_back; /* the whole report: which walls stand, refusing less than nano; all usage
+			 */
 	struct limits *limits; /* enforced_by is filled in */
 };
 
 /* What the kernel says of a sandbox' first process. */
 struct sandbox_readback {
-	char ns[8][32];	    /* "pid:[4026532…]", in the order of sandbox_ns_names */
-	bool ns_own[8];	    /* not the one of this process */
+	char ns[8][32]; /* "pid:[4026532…]", in the order of sandbox_ns_names */
+	bool ns_own[8]; /* not the one of this process */
 	int seccomp, seccomp_filters, no_new_privs;
 	char cap_eff[20], cap_prm[20], cap_bnd[20], cap_inh[20], cap_amb[20];
 	char uid_map[200];
@@ -58,6 +59,7 @@ struct sandbox {
 	struct live live;
 	struct cgroup_host host;
 	struct cgroup *cgroup;
+	struct cgroup_limits cgroup_limits;
 	struct idmap idmap;
 	struct cell cell;
 	int userns_fd, workspace_userns_fd;
@@ -79,7 +81,8 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 
 /* fds: stdin, stdout, stderr, or NULL with GUEST_START_TTY in start.flags. */
 int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char *cwd,
-		  char *const *argv, char *const *env, const int *fds, int *ret_conn, struct err *err);
+		  char *const *argv, char *const *env, const int *fds, int *ret_conn,
+		  struct err *err);
 
 /* Lets init run: only now does anything of the sandbox execute. */
 int sandbox_go(struct sandbox *sandbox, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state.c: see state.h. Locks die with their process, so a kill -9 needs no database to be repaired:
- * what is listed and not locked is left over.
+ * state.c: see state.h. Locks die with their process, so a kill -9 needs no database to be
+ * repaired: what is listed and not locked is left over.
  */
 #include "state.h"
 
@@ -19,8 +19,8 @@
 #include <time.h>
 
 /* 0x70000000 to 0x7ffdffff is free of systemd's and of distributions' ranges. */
-#define IDS_FIRST 0x70000000u
-#define IDS_COUNT 65536u
+#define IDS_FIRST  0x70000000u
+#define IDS_COUNT  65536u
 #define IDS_RANGES 4000u
 
 int state_path(const struct state *state, char *ret, size_t size, const char *fmt, ...)
@@ -78,7 +78,8 @@ static int state_directory(const char *base, const char *name, struct err *err)
 		return err_set(err, ENOTDIR, "state", "%s is not a directory", path);
 	if (st.st_uid != geteuid() || st.st_mode & 022)
 		return err_set(err, EPERM, "state",
-			       "%s belongs to uid %u with mode %o: it must be yours and writable by you only",
+			       "%s belongs to uid %u with mode %o: it must be yours and writable "
+			       "by you only",
 			       path, st.st_uid, st.st_mode & 07777);
 	if (access(path, W_OK) < 0)
 		return err_errno(err, errno, "state", "%s is not writable", path);
@@ -137,7 +138,8 @@ static int live_take_range(const struct state *state, struct live *live, struct 
 		return err_errno(err, errno, "state", "getrandom");
 	for (unsigned i = 0; i < IDS_RANGES; i++) {
 		unsigned range = (start + i) % IDS_RANGES;
-		struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = range, .l_len = 1};
+		struct flock lock = {
+			.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = range, .l_len = 1};
 
 		if (fcntl(live->ids_fd, F_OFD_SETLK, &lock) == 0) {
 			live->range = range;
@@ -184,7 +186,8 @@ int live_new(const struct state *state, struct live *ret_live, struct err *err)
 	/* Locked before it has its name, so that no sweep takes it for a left-over. */
 	live.fd = open(hidden, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (live.fd < 0)
-		return err_errno(err, errno, "state", "cannot register the sandbox in %s", state->run);
+		return err_errno(err, errno, "state", "cannot register the sandbox in %s",
+				 state->run);
 	if (flock(live.fd, LOCK_EX | LOCK_NB) < 0 || rename(hidden, live.path) < 0) {
 		r = err_errno(err, errno, "state", "cannot register the sandbox in %s", state->run);
 		unlink(hidden);
@@ -227,8 +230,8 @@ static bool live_is_left(int dirfd, const char *name, int *ret_fd)
 	return true;
 }
 
-int live_sweep(const struct state *state, const struct cgroup_host *host, unsigned *ret_n, char *names,
-	       size_t size)
+int live_sweep(const struct state *state, const struct cgroup_host *host, unsigned *ret_n,
+	       char *names, size_t size)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *entry;
@@ -254,8 +257,8 @@ int live_sweep(const struct state *state, const struct cgroup_host *host, unsign
 			idmap_remove_tree(state, "layers", id);
 			(*ret_n)++;
 			if (len < size)
-				len += (size_t)snprintf(names + len, size - len, "%s%s", len ? ", " : "",
-							id);
+				len += (size_t)snprintf(names + len, size - len, "%s%s",
+							len ? ", " : "", id);
 		}
 		unlinkat(dirfd(dir), id, 0);
 		fd = fd_close(fd);

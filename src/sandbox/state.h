@@ -6,9 +6,9 @@
  *   DATA/images/host      the generated host image
  *   DATA/layers/ID        writable layers that are directories
  *   DATA/runs/ID          detached runs: their output and result
- *   RUN/live/ID           one file for each living sandbox, locked by its creel; unlocked: left over
- *   RUN/ids               byte N is locked while the id range N is in use
- *   RUN/stage             the empty directory over which trees are built
+ *   RUN/live/ID           one file for each living sandbox, locked by its creel; unlocked: left
+ * over RUN/ids               byte N is locked while the id range N is in use RUN/stage the empty
+ * directory over which trees are built
  *
  * Everything is 0700: what a sandbox wrote can be reached by no other user of the host.
  */
@@ -34,8 +34,8 @@ int state_path(const struct state *state, char *ret, size_t size, const char *fm
 struct live {
 	char id[SANDBOX_ID_LEN + 1];
 	char path[512];
-	int fd;	      /* the locked file */
-	int ids_fd;   /* holds the id range */
+	int fd;	    /* the locked file */
+	int ids_fd; /* holds the id range */
 	unsigned range;
 	char cgroup[64]; /* group path of this sandbox */
 };
@@ -50,5 +50,5 @@ uint32_t live_first_id(const struct live *live);
  * Frees what killed runs left: groups, layers, live files. *ret_n: how many; the ids of the first
  * few are written to names.
  */
-int live_sweep(const struct state *state, const struct cgroup_host *host, unsigned *ret_n, char *names,
-	       size_t size);
+int live_sweep(const struct state *state, const struct cgroup_host *host, unsigned *ret_n,
+	       char *names, size_t size);

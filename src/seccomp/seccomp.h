@@ -11,9 +11,10 @@
 
 struct seccomp_profile {
 	const char *name;
-	unsigned calls;			  /* system calls that are allowed, some after a look at arguments */
-	struct sock_fprog plain;	  /* setuid and setgid bits are refused */
-	struct sock_fprog with_mode_bits; /* they are not: --root without a writable host directory */
+	unsigned calls;		 /* system calls that are allowed, some after a look at arguments */
+	struct sock_fprog plain; /* setuid and setgid bits are refused */
+	struct sock_fprog
+		with_mode_bits; /* they are not: --root without a writable host directory */
 };
 
 struct seccomp_recorded {

@@ -295,13 +295,14 @@ static int host_fill(int root, struct err *err)
 			return err_errno(err, errno, "host-image", "cannot link %s", host_libs[i]);
 	}
 	for (size_t i = 0; i < ELEMENTSOF(host_files); i++) {
-		_cleanup_close_ int fd =
-			openat(root, host_files[i].path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		_cleanup_close_ int fd = openat(root, host_files[i].path,
+						O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		int r = fd < 0 ? -errno
 			       : io_write_full(fd, host_files[i].text, strlen(host_files[i].text));
 
 		if (r < 0)
-			return err_errno(err, -r, "host-image", "cannot write %s", host_files[i].path);
+			return err_errno(err, -r, "host-image", "cannot write %s",
+					 host_files[i].path);
 	}
 	return host_fill_etc(root, err);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * tree.h: what is in a directory tree, what changed between two looks, and copies that are harmless.
- * Trees are walked by descriptor without following links or leaving the filesystem; names, sizes and
- * depths are an attacker's.
+ * tree.h: what is in a directory tree, what changed between two looks, and copies that are
+ * harmless. Trees are walked by descriptor without following links or leaving the filesystem;
+ * names, sizes and depths are an attacker's.
  */
 #include "cleanup.h"
 
@@ -55,10 +55,10 @@ int tree_diff(const struct tree *before, const struct tree *now, int lowerfd,
 	      int (*fn)(const struct tree_change *change, void *data), void *data);
 
 /*
- * Copies a regular file, or a symbolic link that stays inside the tree, from below `from` to the same
- * path below `to`, making directories. Only the permission bits go along: no setuid, setgid, sticky,
- * no capabilities, no attributes, no devices. owner: of what is made; (uid_t)-1 keeps the caller's.
- * 1: this kind of file is not copied.
+ * Copies a regular file, or a symbolic link that stays inside the tree, from below `from` to the
+ * same path below `to`, making directories. Only the permission bits go along: no setuid, setgid,
+ * sticky, no capabilities, no attributes, no devices. owner: of what is made; (uid_t)-1 keeps the
+ * caller's. 1: this kind of file is not copied.
  */
 int tree_copy_out(int from, int to, const struct tree_entry *entry, uid_t owner, gid_t group);
 /* Copies a file or tree of the host, named by path, to `name` below `to`, owned by owner. */

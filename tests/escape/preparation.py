@@ -89,8 +89,17 @@ def harmful(directory, uid):
         if kind in (stat.S_IFREG, stat.S_IFDIR):
             path = os.path.join(directory, name)
             found += [f"xattr {x} {name}" for x in os.listxattr(path, follow_symlinks=False)
-                      if x.startswith(("security.capability", "trusted.", "user.overlay."))]
+                      if x.startswith(("trusted.", "user.overlay.")) or
+                      (x == "security.capability" and capability_counts(path))]
     return found
+
+
+def capability_counts(path):
+    """Whether a file's capabilities count on the machine, and not only below a user namespace:
+    revision 3 of struct vfs_ns_cap_data ends in the id of that namespace's root."""
+    data = os.getxattr(path, "security.capability", follow_symlinks=False)
+    revision = int.from_bytes(data[:4], "little") >> 24
+    return revision < 3 or int.from_bytes(data[-4:], "little") == 0
 
 
 def assert_victim_untouched(victim):

@@ -82,7 +82,7 @@ def test_runtime_run_as_the_command(who, attacks):
     for command in ("/workspace/evil", "/workspace/link", "/proc/self/exe", "/proc/1/exe"):
         token = new_token()
         traces = Traces.take(who)
-        done = who.run("run", "--timeout", "5s", "--workspace", workspace, "--", command, token,
+        done = who.run("run", "--timeout", "2s", "--workspace", workspace, "--", command, token,
                        token=token, timeout=20)
         assert done.returncode != 0, done
         traces.assert_gone(token)

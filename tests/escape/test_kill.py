@@ -100,7 +100,7 @@ def test_kill_with_everything_on(who, attacks, clean):
     """With every kind of mount and collection."""
     rng = random.Random(22)
     workspace, out = who.directory("workspace-"), who.directory("out-")
-    options = ["--workspace", workspace, "--out", out / "o", "--ro", f"{attacks}:/attacks",
+    options = ["--workspace", workspace, "--out", out, "--ro", f"{attacks}:/attacks",
                "--json", "--memory", "128M", "--disk", "32M"]
     for _ in range(STARTS // 2):
         wait_gone(who, kill_at(who, rng.uniform(0, 0.06), "/bin/sh", "-c",

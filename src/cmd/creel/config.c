@@ -24,7 +24,8 @@ static int config_path(char *ret, size_t size, struct err *err)
 	else if (home && *home == '/')
 		snprintf(ret, size, "%s/.config/creel/creel.yaml", home);
 	else
-		return err_set(err, ENOENT, "config", "HOME is not set: there is no configuration file");
+		return err_set(err, ENOENT, "config",
+			       "HOME is not set: there is no configuration file");
 	return 0;
 }
 
@@ -53,7 +54,8 @@ static int config_load(struct config *config, struct err *err)
 	yaml_parser_set_input_file(&parser, file);
 	if (!yaml_parser_load(&parser, &config->document))
 		r = err_set(err, EINVAL, "config", "%s:%zu: %s", config->path,
-			    parser.problem_mark.line + 1, parser.problem ? parser.problem : "not YAML");
+			    parser.problem_mark.line + 1,
+			    parser.problem ? parser.problem : "not YAML");
 	yaml_parser_delete(&parser);
 	fclose(file);
 	return r;
@@ -61,7 +63,8 @@ static int config_load(struct config *config, struct err *err)
 
 static const char *config_scalar(const yaml_node_t *node)
 {
-	return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
+	return node && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value
+						      : NULL;
 }
 
 /* The values of a mapping whose keys are distinct scalars. */
@@ -78,7 +81,8 @@ static int config_mapping(struct config *config, yaml_node_t *node, struct err *
 		if (!key)
 			return config_bad(config, key_node, "a key must be a word", err);
 		for (other = node->data.mapping.pairs.start; other < pair; other++)
-			if (strcmp(config_scalar(yaml_document_get_node(&config->document, other->key)),
+			if (strcmp(config_scalar(
+					   yaml_document_get_node(&config->document, other->key)),
 				   key) == 0)
 				return config_bad(config, key_node, "the key is there twice", err);
 	}
@@ -109,7 +113,8 @@ static int config_apply(struct config *config, yaml_node_t *profile, struct opti
 
 	for (pair = profile->data.mapping.pairs.start;
 	     r == 0 && pair < profile->data.mapping.pairs.top; pair++) {
-		const char *key = config_scalar(yaml_document_get_node(&config->document, pair->key));
+		const char *key =
+			config_scalar(yaml_document_get_node(&config->document, pair->key));
 		yaml_node_t *value = yaml_document_get_node(&config->document, pair->value);
 
 		if (value->type != YAML_SEQUENCE_NODE) {
@@ -133,7 +138,8 @@ static int config_profiles(struct config *config, yaml_node_t *profiles, const c
 
 	for (yaml_node_pair_t *pair = profiles->data.mapping.pairs.start;
 	     r == 0 && pair < profiles->data.mapping.pairs.top; pair++) {
-		const char *key = config_scalar(yaml_document_get_node(&config->document, pair->key));
+		const char *key =
+			config_scalar(yaml_document_get_node(&config->document, pair->key));
 		yaml_node_t *value = yaml_document_get_node(&config->document, pair->value);
 		static struct options scratch;
 		bool this_one = strcmp(key, name) == 0;
@@ -168,7 +174,8 @@ int config_profile(const char *name, struct options *options, struct err *err)
 		if (!one || strcmp(config_scalar(key), "profiles") != 0)
 			r = config_bad(&config, key, "the only key here is profiles", err);
 		else
-			r = config_profiles(&config, yaml_document_get_node(&config.document, pair->value),
+			r = config_profiles(&config,
+					    yaml_document_get_node(&config.document, pair->value),
 					    name, options, err);
 	}
 	yaml_document_delete(&config.document);

@@ -34,8 +34,8 @@ static bool is_id(const char *id)
 static void prune(int runs)
 {
 	for (;;) {
-		_cleanup_closedir_ DIR *dir = fdopendir(openat(
-			runs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+		_cleanup_closedir_ DIR *dir =
+			fdopendir(openat(runs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 		char oldest[64] = "", path[128];
 		struct dirent *entry;
 		struct stat st;
@@ -66,7 +66,8 @@ static int prepare(struct detached *d, struct run_spec *spec, struct err *err)
 	snprintf(d->hidden, sizeof(d->hidden), ".new-%d", (int)getpid());
 	if (d->runs >= 0)
 		prune(d->runs);
-	if (d->runs < 0 || fs_remove_tree(d->runs, d->hidden) < 0 || mkdirat(d->runs, d->hidden, 0700) < 0)
+	if (d->runs < 0 || fs_remove_tree(d->runs, d->hidden) < 0 ||
+	    mkdirat(d->runs, d->hidden, 0700) < 0)
 		return err_errno(err, errno, "detached", "cannot make a directory in %s", path);
 	d->dir = openat(d->runs, d->hidden, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	spec->stdio[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -74,7 +75,8 @@ static int prepare(struct detached *d, struct run_spec *spec, struct err *err)
 	spec->stdio[2] = openat(d->dir, "stderr", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	for (int i = 0; i < 3; i++)
 		if (spec->stdio[i] < 0)
-			return err_errno(err, errno, "detached", "cannot make the log files in %s", path);
+			return err_errno(err, errno, "detached", "cannot make the log files in %s",
+					 path);
 	return 0;
 }
 
@@ -202,7 +204,8 @@ static int ref_parse(int argc, char **argv, struct run_ref *ref, struct err *err
 				       argv[optind - 1], argv[0]);
 	}
 	if (optind + 1 != argc)
-		return err_set(err, EINVAL, argv[0], "one ID is needed; see creel help %s", argv[0]);
+		return err_set(err, EINVAL, argv[0], "one ID is needed; see creel help %s",
+			       argv[0]);
 	if (state_open(dir, &ref->state, err) < 0)
 		return -err->code;
 	snprintf(ref->id, sizeof(ref->id), "%.21s", argv[optind]);
@@ -210,7 +213,8 @@ static int ref_parse(int argc, char **argv, struct run_ref *ref, struct err *err
 	if (is_id(argv[optind]))
 		ref->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (ref->dir < 0)
-		return err_set(err, ENOENT, argv[0], "there is no detached run %.64s", argv[optind]);
+		return err_set(err, ENOENT, argv[0], "there is no detached run %.64s",
+			       argv[optind]);
 	return 0;
 }
 
@@ -273,7 +277,7 @@ static int copy_to(int dir, const char *name, int out)
 
 static int show_help(const char *name)
 {
-	char *words[] = {(char *)(uintptr_t)"help", (char *)(uintptr_t)name, NULL};
+	char *words[] = {(char *)(uintptr_t) "help", (char *)(uintptr_t)name, NULL};
 
 	return cmd_help(2, words);
 }
@@ -292,8 +296,8 @@ int cmd_wait(int argc, char **argv)
 	wait_for_end(&ref);
 	if (exit_code_of(&ref, &code) < 0) {
 		if (io_read_file(ref.dir, "error", &why) < 0 || !why.data)
-			err_set(&err, ESRCH, "wait", "the run %s has no result: its creel was killed",
-				ref.id);
+			err_set(&err, ESRCH, "wait",
+				"the run %s has no result: its creel was killed", ref.id);
 		else
 			err_set(&err, EIO, "wait", "%s", why.data);
 		return creel_fail(&err, ref.json);
@@ -324,8 +328,10 @@ int cmd_logs(int argc, char **argv)
 		for (int i = 0; i < 2 && code == 0; i++) {
 			ssize_t n;
 
-			while (code == 0 && fds[i] >= 0 && (n = read(fds[i], data, sizeof(data))) > 0)
-				code = io_write_full(1 + i, data, (size_t)n) < 0 ? CREEL_EXIT_FAILED : 0;
+			while (code == 0 && fds[i] >= 0 &&
+			       (n = read(fds[i], data, sizeof(data))) > 0)
+				code = io_write_full(1 + i, data, (size_t)n) < 0 ? CREEL_EXIT_FAILED
+										 : 0;
 		}
 		if (last || !ref.follow)
 			break;

@@ -76,9 +76,10 @@ static void check_kernel(struct doctor *doctor)
 		return;
 	release = strtoul(u.release, &end, 10);
 	minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
-	add(doctor, "kernel", release > 5 || (release == 5 && minor >= 12) ? VERDICT_OK : VERDICT_MISSING,
-	    "Linux 5.12 or newer is needed (mount_setattr, idmapped mounts)", "Linux %.60s on %.30s",
-	    u.release, u.machine);
+	add(doctor, "kernel",
+	    release > 5 || (release == 5 && minor >= 12) ? VERDICT_OK : VERDICT_MISSING,
+	    "Linux 5.12 or newer is needed (mount_setattr, idmapped mounts)",
+	    "Linux %.60s on %.30s", u.release, u.machine);
 }
 
 /* In a child: does clone3 with these flags work, and may the child mount? */
@@ -91,7 +92,8 @@ static int try_namespaces(uint64_t flags, bool mounts)
 	if (pid == 0) {
 		struct mount_attr private = {.propagation = MS_PRIVATE};
 
-		if (mounts && mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
+		if (mounts &&
+		    mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
 			_exit(errno);
 		_exit(0);
 	}
@@ -108,8 +110,9 @@ static void check_user_namespaces(struct doctor *doctor)
 	uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
 			 CLONE_NEWUTS | CLONE_NEWCGROUP;
 	int r = try_namespaces(flags, true);
-	const char *fix = "this container or kernel forbids them: run creel outside it, or give the "
-			  "container SYS_ADMIN and an unconfined seccomp and AppArmor profile";
+	const char *fix =
+		"this container or kernel forbids them: run creel outside it, or give the "
+		"container SYS_ADMIN and an unconfined seccomp and AppArmor profile";
 
 	if (number_in("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
 		fix = "install the AppArmor profile that comes with creel: cp "
@@ -165,8 +168,8 @@ static void check_seccomp(struct doctor *doctor)
 	bool ok = syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 
 	add(doctor, "seccomp", ok ? VERDICT_OK : VERDICT_MISSING,
-	    "a kernel with CONFIG_SECCOMP_FILTER, 5.0 or newer", ok ? "filter and user notification"
-								     : "no filters");
+	    "a kernel with CONFIG_SECCOMP_FILTER, 5.0 or newer",
+	    ok ? "filter and user notification" : "no filters");
 }
 
 static void check_cgroups(struct doctor *doctor)
@@ -179,11 +182,11 @@ static void check_cgroups(struct doctor *doctor)
 		    {CGROUP_CPU, "cgroup cpu", "CPU affinity instead: whole CPUs only"},
 		    {CGROUP_PIDS, "cgroup pids", "RLIMIT_NPROC and a watchdog instead"},
 		    {CGROUP_IO, "cgroup io", "--io is refused"}};
-	const char *fix = doctor->root
-				  ? "start creel in a group that it may divide: systemd-run --scope -p "
-				    "Delegate=yes creel ..."
-				  : "start creel in a delegated group: systemd-run --user --scope -p "
-				    "Delegate=yes creel ...";
+	const char *fix =
+		doctor->root ? "start creel in a group that it may divide: systemd-run --scope -p "
+			       "Delegate=yes creel ..."
+			     : "start creel in a delegated group: systemd-run --user --scope -p "
+			       "Delegate=yes creel ...";
 
 	for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
 		const char *name = cgroup_name(&doctor->host, rows[i].controller);
@@ -242,14 +245,17 @@ static void check_sandbox(struct doctor *doctor)
 	limits.of[LIMIT_TIMEOUT].value = 10000;
 	limits.of[LIMIT_OUTPUT].value = 4096;
 	if (run(&doctor->state, &spec, &result, &err) < 0) {
-		add(doctor, "level nano", VERDICT_MISSING, "see what is missing above", "%s", err.text);
+		add(doctor, "level nano", VERDICT_MISSING, "see what is missing above", "%s",
+		    err.text);
 		return;
 	}
 	if (result.exit_code == 0)
-		add(doctor, "level nano", VERDICT_OK, "", "a sandbox ran with every layer in %llu ms",
+		add(doctor, "level nano", VERDICT_OK, "",
+		    "a sandbox ran with every layer in %llu ms",
 		    (unsigned long long)result.duration_ms);
 	else
-		add(doctor, "level nano", VERDICT_MISSING, "report this with the output of creel doctor",
+		add(doctor, "level nano", VERDICT_MISSING,
+		    "report this with the output of creel doctor",
 		    "/bin/true ended with %d in a sandbox: %.100s", result.exit_code,
 		    result.err_out.data ? result.err_out.data : "");
 	run_result_done(&result);
@@ -261,7 +267,8 @@ static void print_text(const struct doctor *doctor)
 	for (size_t i = 0; i < doctor->n; i++) {
 		const struct check *check = &doctor->checks[i];
 
-		printf("  %-8s %-14s %s\n", verdict_names[check->verdict], check->name, check->found);
+		printf("  %-8s %-14s %s\n", verdict_names[check->verdict], check->name,
+		       check->found);
 		if (*check->fix)
 			printf("  %-8s %-14s fix: %s\n", "", "", check->fix);
 	}

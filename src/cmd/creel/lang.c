@@ -61,6 +61,7 @@ void lang_list(char *ret, size_t size)
 			if ((lang_program(&lang_table[i], path, sizeof(path)) != NULL) != found)
 				continue;
 			len += (size_t)snprintf(ret + len, size - len, "%s%s%s", len ? ", " : "",
-						lang_table[i].names[0], found ? "" : " (not installed)");
+						lang_table[i].names[0],
+						found ? "" : " (not installed)");
 		}
 }

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 struct lang {
-	const char *names[3];	/* the first is the name, others are accepted */
+	const char *names[3];	 /* the first is the name, others are accepted */
 	const char *programs[3]; /* the first that the image has */
 	const char *options[4];	 /* always, before the file or the code */
 	const char *code_option; /* before the code; NULL: the code is put into a file */

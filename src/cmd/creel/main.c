@@ -3,6 +3,8 @@
 #include "creel.h"
 #include "version.h"
 
+#include <malloc.h>
+
 static const struct {
 	const char *name, *what;
 	int (*run)(int argc, char **argv);
@@ -11,7 +13,8 @@ static const struct {
 	{"run", "run a command in a sandbox", cmd_run, NULL},
 	{"doctor", "what this machine can isolate, what is missing, and the fix", cmd_doctor,
 	 "usage: creel doctor [--json] [--state DIR]\n\n"
-	 "Looks at the kernel and at this user, starts a sandbox as a test, and prints what works,\n"
+	 "Looks at the kernel and at this user, starts a sandbox as a test, and prints what "
+	 "works,\n"
 	 "what is missing and the exact fix. Exits with 0 if sandboxes work here, else 1.\n"},
 	{"wait", "wait for a detached run; exits with its code", cmd_wait,
 	 "usage: creel wait [--json] [--state DIR] ID\n\n"
@@ -58,6 +61,9 @@ int cmd_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	/* Buffers come and go: the heap need not be given back and asked for again in between. */
+	mallopt(M_TOP_PAD, 1 << 18);
+	mallopt(M_TRIM_THRESHOLD, 1 << 24);
 	if (argc < 2) {
 		usage(stderr);
 		return CREEL_EXIT_FAILED;

@@ -117,8 +117,10 @@ static int check_target(const struct option *option, const char *value, const ch
 
 	for (size_t i = 0; i < ELEMENTSOF(kept); i++)
 		if (fs_is_below(target, kept[i]))
-			return bad(err, option, value, "nothing can be put over /proc, /dev or /sys");
-	if (strcmp(target, "/") == 0 || strcmp(target, "/usr") == 0 || strcmp(target, "/workspace") == 0)
+			return bad(err, option, value,
+				   "nothing can be put over /proc, /dev or /sys");
+	if (strcmp(target, "/") == 0 || strcmp(target, "/usr") == 0 ||
+	    strcmp(target, "/workspace") == 0)
 		return bad(err, option, value, "DST must lie below /, /usr and /workspace");
 	return 0;
 }
@@ -134,7 +136,8 @@ static int set_ro(struct options *options, const struct option *option, const ch
 		return bad(err, option, value, "it must be SRC:DST");
 	if (options->n_ro >= CEIL_MOUNTS)
 		return bad(err, option, value, "too many of them");
-	if (snprintf(source, sizeof(source), "%.*s", (int)(colon - value), value) >= (int)sizeof(source))
+	if (snprintf(source, sizeof(source), "%.*s", (int)(colon - value), value) >=
+	    (int)sizeof(source))
 		return bad(err, option, value, "SRC is too long");
 	if (stat(source, &st) < 0)
 		return bad(err, option, value, strerror(errno));
@@ -243,10 +246,12 @@ static int set_tty(struct options *options, const struct option *option, const c
 static int set_hostname(struct options *options, const struct option *option, const char *value,
 			struct err *err)
 {
-	size_t len = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.");
+	size_t len =
+		strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.");
 
 	if (len == 0 || len > 63 || value[len] || value[0] == '-' || value[0] == '.')
-		return bad(err, option, value, "it must be at most 63 letters, digits, '-' and '.'");
+		return bad(err, option, value,
+			   "it must be at most 63 letters, digits, '-' and '.'");
 	options->hostname = value;
 	return 0;
 }
@@ -311,7 +316,8 @@ static const struct option option_table[] = {
 	{"lang", "LANG", "run FILE, or the code of -c, with the interpreter of LANG", set_lang, 0},
 	{"c", "CODE", "code for --lang", set_string, AT(code)},
 	{"image", "NAME", "root filesystem: host (the machine's own /usr)", set_image, 0},
-	{"workspace", "DIR", "a host directory, read-write at /workspace", set_directory, AT(workspace)},
+	{"workspace", "DIR", "a host directory, read-write at /workspace", set_directory,
+	 AT(workspace)},
 	{"ro", "SRC:DST", "a host file or directory, read-only inside (repeatable)", set_ro, 0},
 	{"in", "PATH", "copy a file or directory into /workspace (repeatable)", set_in, 0},
 	{"out", "DIR", "put what is new or changed in /workspace there afterwards", set_directory,
@@ -326,7 +332,8 @@ static const struct option option_table[] = {
 	{"cpu-time", "TIME", "CPU time of all processes together (none)", set_time, LIMIT_CPU_TIME},
 	{"pids", "N", "processes and threads (512)", set_count, LIMIT_PIDS},
 	{"disk", "SIZE", "what may be written outside --workspace (1G)", set_size, LIMIT_DISK},
-	{"write-total", "SIZE", "bytes written to block devices (none)", set_size, LIMIT_WRITE_TOTAL},
+	{"write-total", "SIZE", "bytes written to block devices (none)", set_size,
+	 LIMIT_WRITE_TOTAL},
 	{"io", "SIZE", "bytes per second, reading and writing each (none)", set_size, LIMIT_IO},
 	{"timeout", "TIME", "wall-clock time (10m; none on a terminal)", set_time, LIMIT_TIMEOUT},
 	{"output", "SIZE", "stdout and stderr each, when captured (10M)", set_size, LIMIT_OUTPUT},
@@ -336,14 +343,16 @@ static const struct option option_table[] = {
 	{"tty", "WHEN", "a terminal inside: auto, on, off (auto)", set_tty, 0},
 	{"detach", NULL, "run in the background; prints an id for wait, logs and kill", set_flag,
 	 AT(detach)},
-	{"json", NULL, "print one result object instead of the command's output", set_flag, AT(json)},
+	{"json", NULL, "print one result object instead of the command's output", set_flag,
+	 AT(json)},
 	{"org", "NAME", "identity: organisation", set_identity, AT(org)},
 	{"user-id", "NAME", "identity: user", set_identity, AT(user_id)},
 	{"agent", "NAME", "identity: agent", set_identity, AT(agent)},
 	{"skill", "NAME", "identity: skill", set_identity, AT(skill)},
 	{"session", "NAME", "identity: session", set_identity, AT(session)},
 	{"label", "K=V", "a label that comes back in the result (repeatable)", set_label, 0},
-	{"profile", "NAME", "options of this name in the configuration file", set_string, AT(profile)},
+	{"profile", "NAME", "options of this name in the configuration file", set_string,
+	 AT(profile)},
 	{"state", "DIR", "keep all state below DIR (also CREEL_STATE)", set_string, AT(state)},
 	{"help", NULL, "print this", set_flag, AT(help)},
 };
@@ -362,7 +371,8 @@ void help_run(FILE *out)
 	fputs("usage: creel run [OPTION]... [--] COMMAND [ARG]...\n"
 	      "       creel run [OPTION]... --lang LANG FILE [ARG]...\n"
 	      "       creel run [OPTION]... --lang LANG -c CODE [ARG]...\n\n"
-	      "Runs a command in a sandbox. Exits with the command's code; 124 time-out, 137 killed by\n"
+	      "Runs a command in a sandbox. Exits with the command's code; 124 time-out, 137 "
+	      "killed by\n"
 	      "a limit, 125 creel itself failed, 126 cannot be executed, 127 not found.\n\n",
 	      out);
 	for (size_t i = 0; i < ELEMENTSOF(option_table); i++) {
@@ -401,12 +411,14 @@ static int options_next(struct options *options, int argc, char **argv, int *i, 
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 
 	if (!option || (word[1] != '-') != (option->name[1] == '\0'))
-		return err_set(err, EINVAL, "options", "unknown option %s; see creel run --help", word);
+		return err_set(err, EINVAL, "options", "unknown option %s; see creel run --help",
+			       word);
 	if (!option->arg && value)
 		return err_set(err, EINVAL, "options", "--%s takes no value", option->name);
 	if (option->arg && !value) {
 		if (*i + 1 >= argc)
-			return err_set(err, EINVAL, "options", "%s needs a value: %s", word, option->arg);
+			return err_set(err, EINVAL, "options", "%s needs a value: %s", word,
+				       option->arg);
 		value = argv[++*i];
 	}
 	++*i;
@@ -456,12 +468,14 @@ static int options_check(struct options *options, struct err *err)
 	if (options->code && !options->lang)
 		return err_set(err, EINVAL, "options", "-c needs --lang");
 	if (options->lang && options->code == NULL && options->argc == 0)
-		return err_set(err, EINVAL, "options", "--lang %s needs a FILE or -c CODE", options->lang);
+		return err_set(err, EINVAL, "options", "--lang %s needs a FILE or -c CODE",
+			       options->lang);
 	if (!options->lang && options->argc == 0)
 		return err_set(err, EINVAL, "options", "no command; see creel run --help");
 	if (options->json && options->detach)
 		return err_set(err, EINVAL, "options",
-			       "--json and --detach exclude each other; creel wait --json ID has the result");
+			       "--json and --detach exclude each other; creel wait --json ID has "
+			       "the result");
 	if (options->tty == OPTIONS_TTY_ON && options->detach)
 		return err_set(err, EINVAL, "options", "--detach has no terminal");
 	for (size_t i = 0; i < options->n_ro; i++)

@@ -81,11 +81,12 @@ static void result_limits(struct json *json, const struct options *options)
 				 (unsigned long long)limit->value % 1000);
 			json_string(json, "asked", text);
 		} else {
-			json_u64(json, "asked", i == LIMIT_CPUS ? limit->value / 1000 : limit->value);
+			json_u64(json, "asked",
+				 i == LIMIT_CPUS ? limit->value / 1000 : limit->value);
 		}
 		json_bool(json, "named", limit->named);
-		json_string(json, "enforced_by", limit->value && *limit->enforced_by ? limit->enforced_by
-										    : NULL);
+		json_string(json, "enforced_by",
+			    limit->value && *limit->enforced_by ? limit->enforced_by : NULL);
 		json_object_end(json);
 	}
 	json_object_end(json);
@@ -168,7 +169,9 @@ int result_json(const struct options *options, const struct run_result *result, 
 	json_object(&json, "isolation");
 	json_string(&json, "level", "nano");
 	json_string(&json, "mode",
-		    !result->rootless ? "root" : result->single_id ? "rootless, single id" : "rootless");
+		    !result->rootless	? "root"
+		    : result->single_id ? "rootless, single id"
+					: "rootless");
 	result_layers(&json, options, result);
 	result_limits(&json, options);
 	json_object_end(&json);
@@ -221,11 +224,12 @@ void result_explain(const struct options *options, const struct run_result *resu
 			continue;
 		result_value(table[i].kind, options->limits.of[table[i].kind].value, value,
 			     sizeof(value));
-		fprintf(stderr, "creel: ended by %s of %s; raise it with %s\n", table[i].what, value,
-			limit_options[table[i].kind]);
+		fprintf(stderr, "creel: ended by %s of %s; raise it with %s\n", table[i].what,
+			value, limit_options[table[i].kind]);
 	}
 	if (result->skipped)
 		fprintf(stderr,
-			"creel: --out left out %llu files: devices, pipes, sockets, or links that lead outside\n",
+			"creel: --out left out %llu files: devices, pipes, sockets, or links that "
+			"lead outside\n",
 			(unsigned long long)result->skipped);
 }

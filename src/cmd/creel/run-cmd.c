@@ -62,14 +62,14 @@ static void prepare_env(const struct options *options, struct prepared *p)
 {
 	const char *term = getenv("TERM");
 	char *const defaults[] = {
-		(char *)(uintptr_t)(options->as_root
-					    ? "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-					    : "PATH=/usr/local/bin:/usr/bin:/bin"),
+		(char *)(uintptr_t)(options->as_root ? "PATH=/usr/local/sbin:/usr/local/bin:/usr/"
+						       "sbin:/usr/bin:/sbin:/bin"
+						     : "PATH=/usr/local/bin:/usr/bin:/bin"),
 		(char *)(uintptr_t)(options->as_root ? "HOME=/root" : "HOME=/home/user"),
 		(char *)(uintptr_t)(options->as_root ? "USER=root" : "USER=user"),
 		(char *)(uintptr_t)(options->as_root ? "LOGNAME=root" : "LOGNAME=user"),
-		(char *)(uintptr_t)"SHELL=/bin/bash",
-		(char *)(uintptr_t)"LANG=C.UTF-8",
+		(char *)(uintptr_t) "SHELL=/bin/bash",
+		(char *)(uintptr_t) "LANG=C.UTF-8",
 		p->spec.tty ? p->term : NULL,
 	};
 	size_t n = 0;
@@ -125,7 +125,8 @@ static int prepare_file(const struct options *options, struct prepared *p, struc
 	if (access(file, R_OK) < 0)
 		return err_errno(err, errno, "run", "%s", options->argv[0]);
 	if (options->workspace && fs_is_below(file, options->workspace)) {
-		snprintf(p->path, sizeof(p->path), "/workspace%s", file + strlen(options->workspace));
+		snprintf(p->path, sizeof(p->path), "/workspace%s",
+			 file + strlen(options->workspace));
 		return 0;
 	}
 	p->spec.sandbox.script = file;
@@ -144,9 +145,10 @@ static int prepare_lang(const struct options *options, struct prepared *p, struc
 		char known[512];
 
 		lang_list(known, sizeof(known));
-		return err_set(err, ENOENT, "run",
-			       "the image host has no %s for --lang %s; install it, or use one of: %s",
-			       lang->programs[0], options->lang, known);
+		return err_set(
+			err, ENOENT, "run",
+			"the image host has no %s for --lang %s; install it, or use one of: %s",
+			lang->programs[0], options->lang, known);
 	}
 	if (code && !before)
 		r = prepare_code(options, lang, p, err);

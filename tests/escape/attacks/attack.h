@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -108,6 +109,31 @@ ATTACK_UNUSED static void attack_begin(void)
 		return;
 	BROKEN("sandbox.user_namespace", "runs as root of the machine; not going on");
 	exit(attack_done());
+}
+
+/*
+ * A host directory maps one id: root of the sandbox cannot make files in it, but can become the
+ * user that can, and keep its capabilities (prctl(2) PR_SET_KEEPCAPS). That is the strongest
+ * position there is towards such a directory.
+ */
+ATTACK_UNUSED static void attack_become_owner(const char *directory)
+{
+	struct {
+		uint32_t version;
+		int pid;
+	} header = {0x20080522, 0};
+	uint32_t caps[6] = {0};
+	struct stat info;
+
+	if (geteuid() != 0 || stat(directory, &info) < 0 || info.st_uid == 0)
+		return;
+	if (syscall(SYS_capget, &header, caps) < 0 || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_setresgid, info.st_gid, info.st_gid, info.st_gid) < 0 ||
+	    syscall(SYS_setresuid, info.st_uid, info.st_uid, info.st_uid) < 0)
+		return;
+	caps[0] = caps[1];
+	caps[3] = caps[4];
+	syscall(SYS_capset, &header, caps);
 }
 
 /* What a call did in a child of its own: died of a signal, or returned a value and an errno. */

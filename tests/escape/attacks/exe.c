@@ -20,7 +20,7 @@ static int reopen(int fd, int flags)
 }
 
 /* An O_PATH fd on the image of a program that has ended; -1 if there is none to be had. */
-static int image_of_ended(const char *program)
+static int image_of_ended(const char *program, const char *argument)
 {
 	char path[64];
 	int pipes[2], fd;
@@ -32,7 +32,7 @@ static int image_of_ended(const char *program)
 	if (child == 0) {
 		dup2(pipes[0], 0);
 		close(pipes[1]);
-		execl(program, program, "--wait", (char *)NULL);
+		execl(program, program, argument, (char *)NULL);
 		_exit(127);
 	}
 	close(pipes[0]);
@@ -47,7 +47,7 @@ static int image_of_ended(const char *program)
 
 static void try_own_image(const char *self)
 {
-	int fd = image_of_ended(self);
+	int fd = image_of_ended(self, "--wait");
 
 	if (fd < 0) {
 		SKIP("exe.ro_image", "no image: %s", attack_errno_name(errno));
@@ -64,7 +64,7 @@ static void try_own_image(const char *self)
 
 static void try_machine_image(void)
 {
-	int fd = image_of_ended("/usr/bin/cat");
+	int fd = image_of_ended("/usr/bin/cat", "-");
 
 	if (fd < 0) {
 		SKIP("exe.usr_image_write", "no image: %s", attack_errno_name(errno));

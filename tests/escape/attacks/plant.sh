@@ -44,7 +44,7 @@ plant plant.proc /proc/creel-planted
 plant plant.dev_init /dev/init/creel-planted
 
 # What is mounted read-only stays so even for the sandbox's root.
-for path in /attacks/creel-planted-too /proc/sys/creel /sys/creel; do
+for path in /attacks/creel-planted-too /proc/sys/creel /proc/creel; do
 	if (echo CREEL-PLANTED >"$path") 2>/dev/null; then
 		echo "BROKEN plant.read_only wrote $path"
 		broken=1

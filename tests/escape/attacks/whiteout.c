@@ -49,7 +49,7 @@ static long mknod_call(void *arg)
 static long rename_call(void *arg)
 {
 	long value;
-	int fd;
+	int fd, err;
 
 	name_files(arg);
 	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -58,8 +58,10 @@ static long rename_call(void *arg)
 	close(fd);
 	value = syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, other, RENAME_WHITEOUT);
 	value = judge_device(value, path);
+	err = errno;
 	unlink(path);
 	unlink(other);
+	errno = err;
 	return value;
 }
 
@@ -132,6 +134,7 @@ int main(void)
 	struct place workspace = {"workspace", "/workspace"}, home = {"home", "/home/user"};
 
 	attack_begin();
+	attack_become_owner(workspace.directory);
 	if (access(workspace.directory, W_OK) < 0) {
 		SKIP("whiteout.workspace", "%s", attack_errno_name(errno));
 	} else {
