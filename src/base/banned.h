@@ -9,5 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* glibc makes some of them macros. */
+#undef strcpy
+#undef strcat
+#undef strncpy
+#undef strncat
+#undef sprintf
+#undef vsprintf
+#undef gets
+
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf strtok gets
 #pragma GCC poison atoi atol atoll mktemp tmpnam

@@ -7,11 +7,24 @@
 
 #include <errno.h>
 
+/* Control characters, among them U+0080 to U+009F, and what a cut left of a last character. */
 static void err_clean(char *text)
 {
-	for (unsigned char *p = (unsigned char *)text; *p; p++)
+	unsigned char *p = (unsigned char *)text, *last = NULL;
+	int follow = 0;
+
+	for (; *p; p++) {
+		if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
 		if (*p < 0x20 || *p == 0x7f)
 			*p = '?';
+		if (*p >= 0xc0) {
+			last = p;
+			follow = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
+		}
+	}
+	if (last && p - last <= follow)
+		*last = '\0';
 }
 
 static void err_fill(struct err *err, int code, const char *module)

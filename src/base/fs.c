@@ -116,6 +116,10 @@ static int fs_remove_entry(struct fs_removal *removal, int dirfd, const char *na
 		char lifted[64];
 
 		fs_lifted_name(lifted, sizeof(lifted), removal->lifted++);
+		/* A directory that changes its parent must be writable itself. */
+		fd = fs_open_for_removal(dirfd, name);
+		if (fd < 0 || fchmod(fd, 0700) < 0)
+			return fd < 0 ? fd : -errno;
 		return renameat(dirfd, name, removal->topfd, lifted) < 0 ? -errno : 0;
 	}
 	fd = fs_open_for_removal(dirfd, name);

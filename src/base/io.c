@@ -51,22 +51,23 @@ int io_read_file(int dirfd, const char *path, struct buf *buf)
 		return -errno;
 	for (;;) {
 		size_t room_len = MIN((size_t)16384, buf->ceiling - buf->len);
-		char *room;
+		char *room, more;
 		ssize_t n;
 		int r;
 
-		if (room_len == 0)
-			return -E2BIG;
 		r = buf_reserve(buf, room_len, &room);
 		if (r < 0)
 			return r;
-		n = read(fd, room, room_len);
+		/* At the ceiling one byte more tells whether the file ends here. */
+		n = read(fd, room_len ? room : &more, room_len ? room_len : 1);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
 		if (n == 0)
 			return 0;
+		if (room_len == 0)
+			return -E2BIG;
 		buf->len += (size_t)n;
 		buf->data[buf->len] = '\0';
 	}
@@ -103,7 +104,7 @@ int io_read_u64(int dirfd, const char *path, uint64_t *ret_value)
 		return -errno;
 	errno = 0;
 	value = strtoull(text, &end, 10);
-	if (errno || end == text)
+	if (errno || end == text || text[0] < '0' || text[0] > '9')
 		return -EINVAL;
 	*ret_value = value;
 	return 0;
@@ -218,6 +219,8 @@ int io_recv_fds(int sock, void *data, size_t len, int *fds, size_t max_fds, size
 		return -ENODATA;
 	if ((size_t)n < len)
 		r = io_read_full(sock, (char *)data + n, len - (size_t)n);
+	if (r == -ENODATA)
+		r = -EPIPE; /* a message that was cut, not an orderly end */
 	if (r < 0) {
 		while (n_fds)
 			fd_close(fds[--n_fds]);

@@ -40,15 +40,29 @@ static void json_quoted(struct json *json, const unsigned char *p, size_t len)
 	json_raw(json, "\"", 1);
 }
 
-static void json_key(struct json *json, const char *key)
+static void json_key_suffix(struct json *json, const char *key, const char *suffix)
 {
+	char name[256];
+	size_t len = 0;
+
 	if (json->comma)
 		json_raw(json, ",", 1);
 	json->comma = true;
-	if (key) {
-		json_quoted(json, (const unsigned char *)key, strlen(key));
-		json_raw(json, ":", 1);
-	}
+	if (!key)
+		return;
+	/* A key must be UTF-8 and whole: a byte that is not ASCII in one that is not gets a '?'. */
+	for (bool text = json_is_utf8(key, strlen(key)); *key && len < sizeof(name) - 16; key++)
+		name[len++] = text || (unsigned char)*key < 0x80 ? *key : '?';
+	while (len && !json_is_utf8(name, len))
+		len--;
+	len += (size_t)snprintf(name + len, sizeof(name) - len, "%s", suffix);
+	json_quoted(json, (const unsigned char *)name, len);
+	json_raw(json, ":", 1);
+}
+
+static void json_key(struct json *json, const char *key)
+{
+	json_key_suffix(json, key, "");
 }
 
 static void json_base64(struct json *json, const unsigned char *p, size_t len)
@@ -205,14 +219,11 @@ void json_null(struct json *json, const char *key)
 
 void json_bytes(struct json *json, const char *key, const void *data, size_t len)
 {
-	char name[64];
-
 	if (json_is_utf8(data, len)) {
 		json_key(json, key);
 		json_quoted(json, data, len);
 		return;
 	}
-	snprintf(name, sizeof(name), "%s_base64", key ? key : "bytes");
-	json_key(json, key ? name : NULL);
+	json_key_suffix(json, key, "_base64");
 	json_base64(json, data, len);
 }

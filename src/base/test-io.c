@@ -154,7 +154,16 @@ static void too_many_fds_are_closed(void **state)
 {
 	static const struct {
 		size_t sent, max;
-	} cases[] = {{1, 0}, {2, 1}, {4, 3}, {5, 4}, {6, 4}, {7, 4}, {8, 0}, {250, 4}};
+	} cases[] = {{1, 0},
+		     {2, 1},
+		     {4, 3},
+		     {5, 4},
+		     {6, 4},
+		     {7, 4},
+		     {8, 0},
+		     {250, 4},
+		     {CEIL_FRAME_FDS + 1, CEIL_FRAME_FDS},
+		     {250, CEIL_FRAME_FDS}};
 	struct pair pair = pair_new();
 	int fds[CEIL_FRAME_FDS], before = open_fds();
 

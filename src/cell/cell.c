@@ -50,8 +50,9 @@ static int network(const struct cell_plan *plan, struct err *err)
 	if (plan->netns_fd < 0 ? unshare(CLONE_NEWNET) : setns(plan->netns_fd, CLONE_NEWNET))
 		return FAIL("network namespace");
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (sock < 0 || ioctl(sock, SIOCSIFFLAGS, &lo) < 0)
-		return FAIL("cannot bring up lo");
+	if (sock < 0 || ioctl(sock, SIOCSIFFLAGS, &lo) < 0 ||
+	    sethostname(plan->hostname, strlen(plan->hostname)) < 0)
+		return FAIL("cannot bring up lo or set the host name");
 	return 0;
 }
 
@@ -85,23 +86,18 @@ static int descriptors(const struct cell_plan *plan, int report, struct err *err
 
 static int child_prepare(struct cell_plan *plan, int report, int *fds, struct err *err)
 {
-	int sysctl = -1, r = network(plan, err);
+	int sysctl = -1;
 
-	if (r == 0)
-		wait_for_parent(plan, report);
-	if (r == 0 && plan->rootless)
-		r = walls_enter_ids(plan, err);
-	if (r == 0)
-		r = mounts_build(plan, &fds[0], &sysctl, err);
-	if (r == 0 && sethostname(plan->hostname, strlen(plan->hostname)) < 0)
-		r = FAIL("sethostname");
-	if (r == 0)
-		r = join_groups(plan, err);
-	if (r == 0 && !plan->rootless)
-		r = walls_enter_ids(plan, err);
-	if (r == 0)
-		r = walls_raise(plan, sysctl, &fds[1], err);
-	return r;
+	if (network(plan, err) < 0)
+		return -EIO;
+	wait_for_parent(plan, report);
+	if (plan->rootless && walls_enter_ids(plan, err) < 0)
+		return -EIO;
+	if (mounts_build(plan, &fds[0], &sysctl, err) < 0 || join_groups(plan, err) < 0)
+		return -EIO;
+	if (!plan->rootless && walls_enter_ids(plan, err) < 0)
+		return -EIO;
+	return walls_raise(plan, sysctl, &fds[1], err);
 }
 
 static _Noreturn void child(struct cell_plan *plan, int report)

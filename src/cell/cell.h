@@ -27,16 +27,12 @@ enum cell_mount_kind {
 	CELL_SYMLINK,  /* source: what the link holds */
 };
 
-struct cell_option {
-	const char *key, *value; /* value NULL: a flag; key NULL: the end */
-};
-
 struct cell_mount {
 	enum cell_mount_kind kind;
 	const char *source;
 	const char *target; /* absolute inside the sandbox; without the leading '/': on the stage */
-	struct cell_option options[8];
-	uint64_t attr; /* MOUNT_ATTR_* (mount_setattr(2)) */
+	const char *options[16]; /* pairs of key and value; value NULL: a flag; key NULL: the end */
+	uint64_t attr;		 /* MOUNT_ATTR_* (mount_setattr(2)) */
 	int idmap;     /* 1 + index of a user namespace in fds, for MOUNT_ATTR_IDMAP; 0: none */
 	bool optional; /* a source or target that does not exist is passed over */
 };
@@ -44,11 +40,6 @@ struct cell_mount {
 struct cell_dir {
 	const char *name;
 	uint32_t owner, group; /* as the kernel counts ids */
-};
-
-struct cell_rlimit {
-	int resource;
-	struct rlimit value;
 };
 
 #ifdef CREEL_ABLATION /* test builds only: one wall less, to see which attack it held */
@@ -69,12 +60,13 @@ struct cell_plan {
 	const char
 		*stage; /* an existing host directory over which the tree is built; stays empty */
 	struct cell_mount layer; /* what the stage shows: the writable layer; target unused */
-	const struct cell_dir *stage_dirs; /* made in the layer, "empty" and the root among them;
-					      ends with name NULL */
-	const char *root;		   /* the stage directory that becomes / */
-	const struct cell_mount *mounts;   /* in order */
-	const struct cell_rlimit *rlimits;
-	size_t n_mounts, n_rlimits;
+	const struct cell_dir *stage_dirs;   /* made in the layer, "empty" and the root among them;
+						ends with name NULL */
+	const char *root;		     /* the stage directory that becomes / */
+	const struct cell_mount *mounts;     /* in order */
+	struct rlimit rlimits[RLIM_NLIMITS]; /* those with their bit in rlimits_set */
+	uint32_t rlimits_set;
+	size_t n_mounts;
 	uint32_t root_uid, root_gid; /* owner of made directories, as the kernel counts ids */
 	uint32_t uid, gid;	     /* what init runs as, inside */
 	const char *hostname;

@@ -70,13 +70,11 @@ static int fs_new(const struct cell_mount *mount, struct err *err)
 
 	if (fs < 0)
 		return FAIL("fsopen %s", mount->source);
-	for (const struct cell_option *o = mount->options; o->key; o++)
-		if (fsconfig(fs, o->value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, o->key,
-			     o->value, 0))
-			return FAIL("%s option %s", mount->source, o->key);
-	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
-		fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)mount->attr);
-	if (fd < 0 || fstatfs(fd, &st) < 0)
+	for (const char *const *o = mount->options; *o; o += 2)
+		if (fsconfig(fs, o[1] ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, o[0], o[1], 0))
+			return FAIL("%s option %s", mount->source, o[0]);
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ||
+	    (fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned)mount->attr)) < 0 || fstatfs(fd, &st) < 0)
 		return FAIL("cannot make a new %s", mount->source);
 	/* An overlay that cannot write to its upper layer comes up read-only and says nothing. */
 	if (st.f_flags & ST_RDONLY && !(mount->attr & MOUNT_ATTR_RDONLY))

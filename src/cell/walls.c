@@ -96,10 +96,9 @@ int walls_raise(const struct cell_plan *plan, int sysctl, int *ret_notify, struc
 
 	if (CELL_STANDS(plan, CELL_WALL_NSMAX) && forbid_namespaces(sysctl, err) < 0)
 		return -EIO;
-	for (size_t i = 0; i < plan->n_rlimits; i++)
-		if (setrlimit((__rlimit_resource_t)plan->rlimits[i].resource,
-			      &plan->rlimits[i].value))
-			return FAIL("rlimit %d", plan->rlimits[i].resource);
+	for (unsigned i = 0; i < RLIM_NLIMITS; i++)
+		if (plan->rlimits_set >> i & 1 && setrlimit(i, &plan->rlimits[i]) < 0)
+			return FAIL("rlimit %u", i);
 	if (CELL_STANDS(plan, CELL_WALL_NNP) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return FAIL("no_new_privs");
 	if (CELL_STANDS(plan, CELL_WALL_LANDLOCK) && plan->landlock_fs && landlock(plan, err) < 0)

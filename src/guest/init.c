@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -98,6 +99,13 @@ static int init_control(struct init *init)
 	return 0;
 }
 
+/* The group that a process leads, or the process itself before it leads one. */
+static void init_kill(pid_t pid, int number)
+{
+	if (kill(-pid, number) < 0)
+		kill(pid, number);
+}
+
 static int init_signal(const struct init_process *process, const struct buf *payload)
 {
 	struct guest_reader reader = {payload->data, payload->len};
@@ -108,7 +116,10 @@ static int init_signal(const struct init_process *process, const struct buf *pay
 		return r;
 	if (process->pid <= 0 || signal.number == 0 || signal.number > 64)
 		return 0;
-	kill(signal.scope == GUEST_SCOPE_ALL ? -1 : -process->pid, (int)signal.number);
+	if (signal.scope == GUEST_SCOPE_ALL)
+		kill(-1, (int)signal.number);
+	else
+		init_kill(process->pid, (int)signal.number);
 	return 0;
 }
 
@@ -150,7 +161,7 @@ static void init_connection(struct init *init, size_t i)
 		init_forget(init, i);
 		return;
 	}
-	kill(-process->pid, SIGKILL);
+	init_kill(process->pid, SIGKILL);
 	process->conn = fd_close(process->conn);
 }
 
@@ -185,6 +196,9 @@ int main(void)
 	sigset_t mask;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* What creel or its caller ignored is not to be ignored by every command inside. */
+	for (int number = 1; number < 32; number++)
+		signal(number, SIG_DFL);
 	init.payload = BUF_INIT(CEIL_FRAME);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);

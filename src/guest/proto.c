@@ -52,6 +52,8 @@ int guest_recv(int conn, size_t max, uint16_t *ret_type, struct buf *payload, in
 		r = buf_reserve(payload, header.length, &room);
 	if (r == 0 && header.length)
 		r = io_read_full(conn, room, header.length);
+	if (r == -ENODATA)
+		r = -EPIPE;
 	if (r < 0) {
 		guest_close_all(fds, n_fds);
 		return r;

@@ -110,7 +110,8 @@ static int cgroup_directory(const struct cgroup_mount *m, const char *own, char 
 {
 	int n;
 
-	if (m->root_len > 1 && strncmp(own, m->root, m->root_len) == 0)
+	if (m->root_len > 1 && strncmp(own, m->root, m->root_len) == 0 &&
+	    (own[m->root_len] == '/' || own[m->root_len] == '\0'))
 		own += m->root_len;
 	n = snprintf(ret, size, "%.*s%s", (int)m->point_len, m->point, strcmp(own, "/") ? own : "");
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;

@@ -96,7 +96,18 @@ static void watch_process(pid_t pid, struct watch_queue *queue, struct watch_sam
 			watch_children(pid, task->d_name, queue);
 }
 
-void watch_tree(pid_t root, struct watch_sample *ret_sample)
+/* What the process would free by ending, and its part of what it shares; 0: it cannot be read. */
+static uint64_t watch_pss(pid_t pid)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_SMALL_FILE);
+
+	if (!watch_read(pid, "smaps_rollup", &text))
+		return 0;
+	return 1024 *
+	       (watch_field(text.data, "\nPss_Anon:") + watch_field(text.data, "\nPss_Shmem:"));
+}
+
+void watch_tree(pid_t root, uint64_t memory_limit, struct watch_sample *ret_sample)
 {
 	static struct watch_queue queue;
 	struct watch_sample sample = {0};
@@ -105,5 +116,13 @@ void watch_tree(pid_t root, struct watch_sample *ret_sample)
 	queue.pid[0] = root;
 	for (size_t i = 0; i < queue.n; i++)
 		watch_process(queue.pid[i], &queue, &sample);
+	if (memory_limit && sample.memory_bytes > memory_limit) {
+		uint64_t pss = 0;
+
+		for (size_t i = 1; i < queue.n && pss <= memory_limit; i++)
+			pss += watch_pss(queue.pid[i]);
+		if (pss)
+			sample.memory_bytes = pss;
+	}
 	*ret_sample = sample;
 }

@@ -19,7 +19,11 @@ struct watch_sample {
 	uint64_t read_bytes;
 };
 
-/* Samples root and all its descendants. */
-void watch_tree(pid_t root, struct watch_sample *ret_sample);
+/*
+ * Samples root and all its descendants. Pages that processes share count for each of them, which is
+ * cheap to read; if the sum is above memory_limit, each process' part of them is read instead
+ * (PSS).
+ */
+void watch_tree(pid_t root, uint64_t memory_limit, struct watch_sample *ret_sample);
 /* Adds what one process has read from and written to block devices. */
 void watch_add_io(pid_t pid, struct watch_sample *sample);

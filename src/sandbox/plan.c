@@ -44,11 +44,12 @@ static struct cell_mount *plan_add(struct plan *plan, enum cell_mount_kind kind,
 
 static void plan_option(struct cell_mount *mount, const char *key, const char *value)
 {
-	struct cell_option *option = mount->options;
+	const char **option = mount->options;
 
-	while (option->key)
-		option++;
-	*option = (struct cell_option){key, value};
+	while (*option)
+		option += 2;
+	option[0] = key;
+	option[1] = value;
 }
 
 static void plan_dir(struct plan *plan, const char *name, uint32_t owner, uint32_t group)
@@ -235,8 +236,8 @@ static void plan_rlimit(struct plan *plan, int resource, uint64_t soft, uint64_t
 	/* Never above what this process has: a container's own bound holds. */
 	if (getrlimit((__rlimit_resource_t)resource, &have) == 0 && have.rlim_max < hard)
 		hard = have.rlim_max;
-	plan->rlimits[plan->cell.n_rlimits++] =
-		(struct cell_rlimit){resource, {MIN(soft, hard), hard}};
+	plan->cell.rlimits[resource] = (struct rlimit){MIN(soft, hard), hard};
+	plan->cell.rlimits_set |= 1u << resource;
 }
 
 static void plan_rlimits(const struct sandbox *sandbox, struct plan *plan)
@@ -343,6 +344,8 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 	const struct idmap *map = &sandbox->idmap;
 	bool bits = spec->as_root && !spec->workspace;
 
+	if (spec->n_ro > CEIL_MOUNTS)
+		return err_set(err, E2BIG, "plan", "too many mounts: at most %u --ro", CEIL_MOUNTS);
 	*plan = (struct plan){0};
 	plan_paths(sandbox, plan);
 	plan_numbers(sandbox, plan);
@@ -374,16 +377,12 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 	plan->cell.mounts = plan->mounts;
 	plan->cell.stage_dirs = plan->dirs;
 	plan_rlimits(sandbox, plan);
-	plan->cell.rlimits = plan->rlimits;
 	plan_cpus(sandbox, plan);
 	plan_landlock(plan);
 #ifdef CREEL_ABLATION
 	plan->cell.omit = plan_omitted();
 #endif
-	return plan->cell.n_mounts <= PLAN_MOUNTS_MAX
-		       ? 0
-		       : err_set(err, E2BIG, "plan", "too many mounts: at most %u --ro",
-				 CEIL_MOUNTS);
+	return 0;
 }
 
 #ifdef CREEL_ABLATION

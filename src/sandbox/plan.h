@@ -16,7 +16,6 @@ struct plan {
 	struct cell_plan cell;
 	struct cell_mount mounts[PLAN_MOUNTS_MAX];
 	struct cell_dir dirs[16];
-	struct cell_rlimit rlimits[12];
 	unsigned long cpus[128]; /* affinity: 8,192 CPUs */
 	char stage[512], image[512], skel_usr[512], skel_dpkg[512], layer[512];
 	char disk[32], inodes[32], shm[32], owner_uid[16], owner_gid[16], tty_gid[16];

@@ -14,7 +14,7 @@ void relay_init(struct relay *relay, int in, int out, struct buf *captured, uint
 	relay->captured = captured;
 	relay->total = 0;
 	relay->cap = cap;
-	relay->over = relay->ended = relay->in_is_tty = false;
+	relay->over = relay->ended = relay->keep_in = false;
 	relay->at = relay->have = 0;
 }
 

@@ -15,7 +15,7 @@ struct relay {
 	uint64_t total, cap;  /* bytes taken; cap 0: none */
 	bool over;	      /* there was more than cap: what is above it is dropped */
 	bool ended;	      /* nothing more will come or can be given */
-	bool in_is_tty;	      /* EIO of a pty whose other end closed is its end */
+	bool keep_in;	      /* in is shared: not closed when the reader of out has gone */
 	size_t at, have;
 	char data[65536];
 };

@@ -13,12 +13,14 @@
 #include "relay.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -89,13 +91,21 @@ static void run_end(struct run *run, enum run_end why, bool gently)
 
 /* ---- standard streams ---- */
 
+/* A pipe without a name in a file system. */
+static bool run_is_pipe(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 && st.f_type == PIPEFS_MAGIC;
+}
+
 static bool run_passes(int fd)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return false;
-	return S_ISFIFO(st.st_mode) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+	return run_is_pipe(fd) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
 }
 
 static int run_relay_new(struct relay **ret, int in, int out, struct buf *captured, uint64_t cap,
@@ -106,6 +116,16 @@ static int run_relay_new(struct relay **ret, int in, int out, struct buf *captur
 		return err_set(err, ENOMEM, "run", "out of memory");
 	relay_init(*ret, in, out, captured, cap);
 	return 0;
+}
+
+/* So that "> /dev/stderr" works inside: it opens the pipe again, as the sandbox's user. */
+static void run_own(const struct run *run, int fd)
+{
+	const struct idmap *map = &run->sandbox->idmap;
+	uint32_t id = run->spec->sandbox.as_root ? idmap_root(map) : idmap_user(map);
+
+	if (!map->rootless && run_is_pipe(fd) && fchown(fd, id, id) < 0)
+		errno = 0;
 }
 
 /* One stream: *ret_fd is what the sandbox gets. */
@@ -119,11 +139,13 @@ static int run_stream(struct run *run, int i, int *ret_fd, struct err *err)
 
 	if (!capture && run_passes(fd) && (i == 0 || !cap->named)) {
 		*ret_fd = fd;
+		run_own(run, fd);
 		return 0;
 	}
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "run", "pipe");
 	*ret_fd = run->to_close[i] = i == 0 ? pair[0] : pair[1];
+	run_own(run, *ret_fd);
 	if (i == 0)
 		return run_relay_new(relay, fd, pair[1], NULL, 0, err);
 	return run_relay_new(relay, pair[0], capture ? -1 : fd, capture ? captured : NULL,
@@ -167,6 +189,8 @@ static int run_terminal(struct run *run, int master, struct err *err)
 		r = run_relay_new(&run->out, master, capture ? -1 : run->spec->stdio[1],
 				  capture ? &run->result->out : NULL,
 				  capture || cap->named ? cap->value : 0, err);
+	if (r == 0)
+		run->out->keep_in = true;
 	return r;
 }
 
@@ -505,7 +529,9 @@ static void run_judge(struct run *run)
 	struct run_result *result = run->result;
 	const struct cgroup_usage *usage = &run->sandbox->usage;
 
-	result->pids_hit = usage->pids_refused > 0;
+	result->pids_hit =
+		usage->pids_refused > 0 || (run->sandbox->pids_by_watch &&
+					    run->peak.pids_peak + 1 >= run_limit(run, LIMIT_PIDS));
 	result->disk_hit = run->sandbox->disk_full;
 	if (usage->oom_kills && (!run->ending || result->ended_by == RUN_EXIT)) {
 		run->ending = true;

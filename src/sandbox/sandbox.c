@@ -315,7 +315,8 @@ void sandbox_sample(const struct sandbox *sandbox, struct cgroup_usage *ret_usag
 	if (sandbox->cgroup)
 		cgroup_read_usage(sandbox->cgroup, ret_usage);
 	if (sandbox->memory_by_watch || sandbox->pids_by_watch) {
-		watch_tree(sandbox->cell.pid, &sample);
+		watch_tree(sandbox->cell.pid, sandbox->spec->limits->of[LIMIT_MEMORY].value,
+			   &sample);
 		ret_usage->memory_peak_bytes = sample.memory_bytes;
 		ret_usage->pids_peak = sample.threads ? sample.threads - 1 : 0;
 	} else if (sandbox->spec->limits->of[LIMIT_WRITE_TOTAL].value && sandbox->cgroup) {

@@ -13,7 +13,7 @@
 #include "cell.h"
 #include "cgroup.h"
 #include "idmap.h"
-#include "limits.h"
+#include "limit.h"
 #include "proto.h"
 #include "seccomp.h"
 #include "state.h"

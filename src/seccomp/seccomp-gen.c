@@ -60,7 +60,7 @@ static const struct gen_arch gen_archs[] = {
 
 struct gen_profile {
 	enum gen_action action[GEN_MAX_CALL];
-	const char *name[GEN_MAX_CALL];
+	char name[GEN_MAX_CALL][32];
 	bool mode_bits;
 };
 
@@ -353,7 +353,7 @@ static void gen_read(const char *dir, const char *name, const struct gen_arch *a
 				errx(1, "%s: %s is named twice or out of range", path, word);
 			seen[nr] = true;
 			profile->action[nr] = action;
-			profile->name[nr] = strdup(word);
+			snprintf(profile->name[nr], sizeof(profile->name[nr]), "%s", word);
 		}
 	}
 	fclose(file);
@@ -372,12 +372,11 @@ static void gen_arch_print(const struct gen_arch *arch, const char *dir, char **
 {
 	static struct gen_program program;
 	unsigned calls[16] = {0};
-	struct gen_profile recorded = {0};
+	static struct gen_profile recorded, profile;
 
 	printf("#%s defined(%s)\n", arch == gen_archs ? "if" : "elif", arch->macro);
 	for (int i = 0; i < n; i++) {
-		struct gen_profile profile = {0};
-
+		profile = (struct gen_profile){0};
 		gen_read(dir, names[i], arch, &profile);
 		calls[i] = gen_count(&profile);
 		for (int bits = 0; bits < 2; bits++) {

@@ -40,27 +40,29 @@ static int copy_bytes(int in, int out)
 	}
 }
 
-/* A link is harmless outside if, read as text from where it lies, it never leaves the tree. */
+/*
+ * A link is harmless outside if its ".." come first and do not leave the tree: they go through the
+ * directories that lie above it, which are real. After a name they could start from where another
+ * link leads.
+ */
 static bool copy_link_stays(const char *path, const char *target)
 {
 	int depth = 0;
+	bool named = false;
 
 	if (target[0] == '/' || target[0] == '\0')
 		return false;
 	for (const char *p = path; (p = strchr(p, '/')); p++)
 		depth++;
-	while (*target) {
-		size_t len;
-
+	for (size_t len; *target; target += len) {
 		target += strspn(target, "/");
 		len = strcspn(target, "/");
-		if (len == 2 && target[0] == '.' && target[1] == '.')
-			depth--;
-		else if (len && !(len == 1 && target[0] == '.'))
-			depth++;
-		if (depth < 0)
-			return false;
-		target += len;
+		if (len == 2 && target[0] == '.' && target[1] == '.') {
+			if (named || --depth < 0)
+				return false;
+		} else if (len && !(len == 1 && target[0] == '.')) {
+			named = true;
+		}
 	}
 	return true;
 }

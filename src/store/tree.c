@@ -214,6 +214,11 @@ static bool tree_judge(const struct tree *before, const struct tree *now, size_t
 		change->entry = NULL;
 		return true;
 	}
+	if (dir && old) { /* a file gave way to a directory */
+		change->kind = TREE_DELETED;
+		change->entry = NULL;
+		return true;
+	}
 	if (dir)
 		return !below && !tree_has_children(now, i);
 	change->kind = old || below ? TREE_MODIFIED : TREE_ADDED;

@@ -254,3 +254,30 @@ def test_btrfs_workspace(who, user, attacks, btrfs):
     broken = [f"{k}: {v[1]}" for k, v in cases.items() if v[0] == "BROKEN"]
     assert cases and not broken, (broken, done)
     assert not (btrfs / "creel-nested").exists()
+
+
+def test_reader_that_goes_away_ends_the_run(who):
+    """creel run ... | head: a relayed stream whose reader is gone must not run for ever."""
+    for options in ([], ["--output", "1G"]):
+        process = who.popen("run", *options, "--timeout", "20s", "--", "/usr/bin/yes")
+        assert process.stdout.readline() == b"y\n"
+        process.stdout.close()
+        start = time.monotonic()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            pytest.fail(f"creel run {options} goes on without a reader")
+        finally:
+            process.stderr.close()
+        assert time.monotonic() - start < 5
+
+
+def test_detach_gives_the_terminal_back(who):
+    """id=$(creel run --detach ...): nothing of the run may hold the caller's pipe open."""
+    start = time.monotonic()
+    done = who.run("run", "--detach", "--", "/bin/sleep", "8", timeout=20)
+    assert done.returncode == 0, done
+    assert time.monotonic() - start < 4, "the caller's stdout was held open"
+    who.run("kill", done.stdout.decode().strip(), timeout=20)

@@ -27,7 +27,7 @@ REPO = pathlib.Path(__file__).resolve().parent.parent.parent
 USER_NAME = os.environ.get("CREEL_TEST_USER", "creel-test")
 SINGLE_NAME = "creel-single"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-RUN_SECONDS = 60
+RUN_SECONDS = 30
 ID = re.compile(r"i[a-z0-9]{20}\Z")
 MIB = 1 << 20
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Standard streams: pipes, files, closed ones, ends of input and readers that go."""
 
+import hashlib
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ def test_a_mebibyte_through_cat(any_creel):
 
 def test_both_outputs_are_clean(creel):
     done = creel.sh("tee /dev/stderr", input=DATA)
+    assert done.err[:200] == DATA[:200] and len(done.err) == len(DATA)
     assert done.out == DATA and done.err == DATA
 
 
@@ -30,7 +32,6 @@ def test_relayed_output_is_clean(creel):
 
 def test_json_takes_input_too(creel):
     result = creel.json("--", "sha256sum", input=DATA)
-    import hashlib
     assert result["stdout"].split()[0] == hashlib.sha256(DATA).hexdigest()
 
 
@@ -124,24 +125,25 @@ def test_open_input_does_not_hold_the_run(creel, children):
     assert process.wait(20) == 0
 
 
-def pipe_into_head(creel, *words, relay=False):
+def pipe_into_head(creel, children, *words, relay=False):
     options = ["--output", "1G"] if relay else []
     first = creel.popen("run", *options, "--", *words)
+    children.append(first)
     head = subprocess.Popen(["head", "-1"], stdin=first.stdout, stdout=subprocess.PIPE)
     first.stdout.close()
     first.stdout = None
-    out, _ = head.communicate(timeout=20)
-    _, err = first.communicate(timeout=20)
+    out, _ = head.communicate(timeout=10)
+    _, err = first.communicate(timeout=10)
     return out, first.returncode, err
 
 
-def test_reader_that_goes_ends_the_run(creel):
-    out, code, err = pipe_into_head(creel, "yes")
+def test_reader_that_goes_ends_the_run(creel, children):
+    out, code, err = pipe_into_head(creel, children, "yes")
     assert out == b"y\n" and code == 128 + signal.SIGPIPE, err
 
 
-def test_reader_of_relayed_output_that_goes_ends_the_run(creel):
-    out, code, err = pipe_into_head(creel, "yes", relay=True)
+def test_reader_of_relayed_output_that_goes_ends_the_run(creel, children):
+    out, code, err = pipe_into_head(creel, children, "yes", relay=True)
     assert out == b"y\n" and code == 128 + signal.SIGPIPE, err
 
 

@@ -98,10 +98,8 @@ static int config_set(struct config *config, struct options *options, const char
 
 	if (!value)
 		return config_bad(config, node, "a word or number is expected", err);
-	if (strcmp(value, "false") == 0)
-		return 0;
 	/* Options keep pointers to their values: these live as long as the program. */
-	r = options_set(options, key, strcmp(value, "true") == 0 ? NULL : strdup(value), &inner);
+	r = options_set(options, key, strdup(value), &inner);
 	return r < 0 ? config_bad(config, node, inner.text, err) : 0;
 }
 

@@ -191,6 +191,8 @@ static int set_label(struct options *options, const struct option *option, const
 {
 	if (value[0] == '=' || !strchr(value, '='))
 		return bad(err, option, value, "it must be KEY=VALUE");
+	if (strcspn(value, "=") > 128 || strlen(value) > 4096)
+		return bad(err, option, value, "at most 128 bytes of KEY and 4096 in all");
 	if (options->n_labels >= CEIL_LABELS)
 		return bad(err, option, value, "too many of them");
 	options->labels[options->n_labels++] = value;
@@ -397,9 +399,12 @@ int options_set(struct options *options, const char *name, const char *value, st
 	if (!option || strcmp(name, "profile") == 0 || strcmp(name, "help") == 0 ||
 	    strcmp(name, "c") == 0)
 		return err_set(err, EINVAL, "options", "'%s' is no option of a profile", name);
-	if (option->arg && !value)
-		return err_set(err, EINVAL, "options", "'%s' needs a value", name);
-	return option->set(options, option, value ? value : "", err);
+	if (option->arg)
+		return option->set(options, option, value, err);
+	/* A flag must be clearly the one or the other: "root: no" is a word in YAML 1.2. */
+	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		return err_set(err, EINVAL, "options", "'%s' must be true or false", name);
+	return value[0] == 't' ? option->set(options, option, "", err) : 0;
 }
 
 /* One option at argv[*i]; *i is moved behind it. */
@@ -446,7 +451,8 @@ static int options_profile(int argc, char **argv, struct options *options, struc
 {
 	const char *name = NULL;
 
-	for (int i = 1; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
+	for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1] && strcmp(argv[i], "--") != 0;
+	     i++) {
 		const char *word = argv[i] + strspn(argv[i], "-");
 		size_t len = strcspn(word, "=");
 		const struct option *option = option_find(word, len);

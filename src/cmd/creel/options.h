@@ -4,7 +4,7 @@
  * options.h: the options of `creel run`: one table that parsing, profiles and help share.
  */
 #include "ceilings.h"
-#include "limits.h"
+#include "limit.h"
 #include "sandbox.h"
 #include "seccomp.h"
 
@@ -41,7 +41,7 @@ struct options {
 
 /* Defaults, then the profile that argv names, then argv, which begins with "run". */
 int options_parse(int argc, char **argv, struct options *ret, struct err *err);
-/* One option by its name without dashes, as a profile has it; value NULL for a flag. */
+/* One option by its name without dashes, as a profile has it; a flag's value is true or false. */
 int options_set(struct options *options, const char *name, const char *value, struct err *err);
 /* Whether --json is among the options: errors of parsing are told in that form too. */
 bool options_wants_json(int argc, char **argv);

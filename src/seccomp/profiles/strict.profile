@@ -15,7 +15,7 @@ allow    rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait 
 allow    rt_sigsuspend rt_tgsigqueueinfo sigaltstack pread64 pwrite64 readv writev access pipe select
 allow    sched_yield mremap msync mincore madvise shmget shmat shmctl shmdt dup dup2 dup3 pause
 allow    nanosleep getitimer alarm setitimer getpid sendfile connect accept accept4 sendto recvfrom
-allow    sendmsg recvmsg sendmmsg recvmmsg shutdown bind listen getsockname getpeername socketpair
+allow    sendmsg recvmsg sendmmsg recvmmsg shutdown bind listen getsockname getpeername
 allow    setsockopt getsockopt fork vfork execve execveat exit exit_group wait4 waitid kill uname
 allow    semget semop semctl semtimedop msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync
 allow    truncate ftruncate getdents getdents64 getcwd chdir fchdir rename renameat renameat2 mkdir
@@ -44,7 +44,7 @@ allow    map_shadow_stack=453 futex_wake=454 futex_wait=455 futex_requeue=456 pr
 allow    adjtimex clock_settime clock_adjtime name_to_handle_at sysfs
 
 clone    clone
-socket   socket
+socket   socket socketpair
 ioctl    ioctl
 mode1    chmod fchmod creat mknod
 mode2    fchmodat fchmodat2=452 mknodat

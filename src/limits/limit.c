@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* limits.c: the names of limits. */
-#include "limits.h"
+/* limit.c: the names of limits. */
+#include "limit.h"
 
 const char *const limit_names[LIMIT_MAX] = {
 	[LIMIT_MEMORY] = "memory", [LIMIT_CPUS] = "cpus",	[LIMIT_CPU_TIME] = "cpu_time",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * limits.h: the limits of one run: what was asked, whether by the caller or by default, and what on
+ * limit.h: the limits of one run: what was asked, whether by the caller or by default, and what on
  * this machine enforces it. A limit that the caller named and nothing enforces refuses the run; a
  * default that nothing enforces is reported as such.
  */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-limits.c: the tables are whole: no limit and no controller without its name. */
+#include "buf.h"
+#include "cgroup.h"
+#include "limits.h"
+
+#include "err.h"
+
+#include <ctype.h>
+
+#include "../testing/testing.h"
+
+static void every_limit_has_its_names(void **state)
+{
+	(void)state;
+	for (int i = 0; i < LIMIT_MAX; i++) {
+		char option[40];
+
+		assert_non_null(limit_names[i]);
+		assert_non_null(limit_options[i]);
+		snprintf(option, sizeof(option), "--%s", limit_names[i]);
+		for (char *p = option; *p; p++)
+			*p = *p == '_' ? '-' : *p;
+		assert_string_equal(option, limit_options[i]);
+		for (int k = 0; k < i; k++)
+			assert_string_not_equal(limit_names[i], limit_names[k]);
+	}
+}
+
+static void every_controller_has_a_name(void **state)
+{
+	(void)state;
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
+		struct cgroup_host host = {0};
+
+		assert_null(cgroup_name(&host, (enum cgroup_controller)c));
+		host.version[c] = 1;
+		assert_memory_equal(cgroup_name(&host, (enum cgroup_controller)c), "cgroup v1 ",
+				    10);
+		host.version[c] = 2;
+		assert_memory_equal(cgroup_name(&host, (enum cgroup_controller)c), "cgroup v2", 9);
+	}
+}
+
+/* Finding nothing is no error; what is found has a directory. */
+static void the_probe_is_consistent(void **state)
+{
+	struct cgroup_host host;
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(cgroup_host_probe(&host, &err), 0);
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
+		assert_in_range(host.version[c], 0, 2);
+		assert_int_equal(host.version[c] != 0, host.parent[c][0] == '/');
+		if (host.version[c])
+			assert_int_equal(access(host.parent[c], W_OK), 0);
+	}
+}
+
+static void nothing_is_freed_twice(void **state)
+{
+	(void)state;
+	assert_null(cgroup_free(NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_limit_has_its_names),
+		cmocka_unit_test(every_controller_has_a_name),
+		cmocka_unit_test(the_probe_is_consistent),
+		cmocka_unit_test(nothing_is_freed_twice),
+	};
+
+	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}
