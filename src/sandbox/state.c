@@ -81,8 +81,6 @@ static int state_directory(const char *base, const char *name, struct err *err)
 			       "%s belongs to uid %u with mode %o: it must be yours and writable "
 			       "by you only",
 			       path, st.st_uid, st.st_mode & 07777);
-	if (access(path, W_OK) < 0)
-		return err_errno(err, errno, "state", "%s is not writable", path);
 	return 0;
 }
 
