@@ -51,7 +51,7 @@ static void a_tree_is_counted(void **state)
 	pid = start_tree(ready[1]);
 	assert_true(pid > 0);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
-	watch_tree(pid, &sample);
+	watch_tree(pid, 0, &sample);
 	assert_true(sample.threads == 2 || access("/proc/thread-self/children", F_OK) < 0);
 	if (sample.threads == 2)
 		assert_true(sample.memory_bytes >= TOUCHED);
@@ -65,7 +65,7 @@ static void this_process_is_counted(void **state)
 	struct watch_sample sample;
 
 	(void)state;
-	watch_tree(getpid(), &sample);
+	watch_tree(getpid(), 0, &sample);
 	assert_true(sample.threads >= 1);
 	assert_true(sample.memory_bytes > 0);
 }
@@ -79,7 +79,7 @@ static void nobody_is_nothing(void **state)
 	if (pid == 0)
 		_exit(0);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	watch_tree(pid, &sample);
+	watch_tree(pid, 0, &sample);
 	assert_int_equal(sample.threads, 0);
 	assert_int_equal(sample.memory_bytes, 0);
 	watch_add_io(pid, &sample);

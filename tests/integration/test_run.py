@@ -162,9 +162,20 @@ def test_nothing_is_kept_between_runs(creel):
     assert creel.sh("ls -A /workspace /tmp ~ | grep -E '^(a|b|c)$'").code == 1
 
 
-def test_umask_and_nice_of_the_caller_do_not_break_it(creel):
-    done = creel.sh("echo x > a; stat -c %a a", preexec_fn=lambda: os.umask(0o077))
-    assert done.code == 0 and done.out in (b"600\n", b"644\n")
+def test_umask_of_the_caller(creel):
+    done = creel.sh("echo x > a; stat -c %a a /workspace /tmp",
+                    preexec_fn=lambda: os.umask(0o077))
+    assert done.code == 0 and done.text.split() in (["644", "755", "1777"],
+                                                    ["600", "755", "1777"]), done
+
+
+def test_image_made_under_a_narrow_umask(creel):
+    """The first run makes the image: what it makes must not depend on its caller's umask."""
+    state = creel.directory("umask-", 0o700)
+    creel.run("--state", state, "--", "true", preexec_fn=lambda: os.umask(0o077))
+    done = creel.sh("id -un; ls /etc/ssl >/dev/null && stat -c %a /etc /etc/passwd",
+                    "--state", state)
+    assert done.text.split() == ["user", "755", "644"], done
 
 
 def test_core_dumps_are_off_and_files_bounded(creel):
@@ -223,11 +234,12 @@ def test_help_and_version(rootless_creel):
 def test_doctor(any_creel):
     done = any_creel("doctor")
     assert done.code == 0 and "level nano" in done.text
-    checks = creelkit.doctor_says(any_creel)
-    assert checks["level nano"]["verdict"] == "ok"
-    for check in checks.values():
-        assert check["verdict"] in ("ok", "limited", "missing")
-        assert check["verdict"] == "ok" or check["fix"], check
+    says = creelkit.doctor_says(any_creel)
+    assert says["works"] is True and says["root"] is any_creel.is_root
+    assert says["checks"]["level nano"]["state"] == "ok"
+    for name, check in says["checks"].items():
+        assert check["state"] in ("ok", "limited", "missing"), name
+        assert check["state"] == "ok" or check["fix"], name
 
 
 def test_state_option_beats_the_environment(creel):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test-limits.c: the tables are whole: no limit and no controller without its name. */
+/* test-limit.c: the tables are whole: no limit and no controller without its name. */
 #include "buf.h"
 #include "cgroup.h"
-#include "limits.h"
+#include "limit.h"
 
 #include "err.h"
 
@@ -73,5 +73,5 @@ int main(void)
 		cmocka_unit_test(nothing_is_freed_twice),
 	};
 
-	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
 }
