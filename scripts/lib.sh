@@ -77,7 +77,7 @@ need_packages() {
 	purpose=$1
 	shift
 	if ! command -v apt-get >/dev/null 2>&1; then
-		say "This is no Debian or Ubuntu: nothing is installed. $purpose needs what they call: $*"
+		say "This is no Debian or Ubuntu: nothing is installed. $purpose: needed is what they call $*"
 		return 0
 	fi
 	wanted=$(missing_packages "$@")
@@ -85,7 +85,7 @@ need_packages() {
 		say "$purpose: every package that is needed is installed."
 		return 0
 	fi
-	say "$purpose needs these Debian packages:"
+	say "$purpose: these Debian packages are needed:"
 	say "    $wanted" | fold -s -w 96 | sed '2,$s/^/    /'
 	command="apt-get install --no-install-recommends $wanted"
 	is_root || say "Root is needed for apt-get, and for nothing else in this step."

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-OUT=build-check
+OUT='build-check'
 JOBS=$(nproc)
 
 # Tracked files that are there, or the tree's own where it is no checkout; a clone that another user
@@ -72,8 +72,10 @@ machine_words() {
 
 stage_paths() {
 	machine_words | sort -u | while IFS= read -r word; do
+		# Whole: /root/creel is not in /root/creel-canary.
+		pattern=$(printf '%s' "$word" | sed 's/[].[*^$\\]/\\&/g')'([^[:alnum:]_.-]|$)'
 		[ "${#word}" -lt 6 ] || tracked '*' | tr '\n' '\0' |
-			xargs -0 grep -IlF -e "$word" /dev/null | sed "s|\$|: names $word|"
+			xargs -0 grep -IlE -e "$pattern" /dev/null | sed "s|\$|: names $word|"
 	done | none_of "paths of this machine, or hosts of a package registry"
 	tracked '*' | tr '\n' '\0' | xargs -0 grep -InE '(/home/[a-z]+/\.|/root/\.)(pyenv|nvm|cargo)' /dev/null |
 		none_of "somebody's own tools"
@@ -203,6 +205,12 @@ suite() {
 	rm -f "$xml"
 	status=0
 	CREEL=$OUT/gcc/src/cmd/creel/creel
+	for build in "$OUT/gcc" "$OUT/ablation"; do
+		[ -x "$build"/src/cmd/creel/creel ] || {
+			say "no suite without $build: see its stage"
+			return 1
+		}
+	done
 	as_tester env PYTHONDONTWRITEBYTECODE=1 CREEL="$PWD/$CREEL" \
 		CREEL_ABLATION="$PWD/$OUT/ablation/src/cmd/creel/creel" CREEL_TEST_REQUIRE=all CI="${CI:-}" \
 		/usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --junitxml="$xml" "tests/$name" ||

@@ -26,6 +26,9 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+/* Well below the least send buffer of a UNIX socket. */
+#define SANDBOX_QUEUED_MAX 32768
+
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
 #endif
@@ -289,6 +292,9 @@ int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char 
 	if (r < 0)
 		return err_errno(err, -r, "sandbox", "arguments and environment are too large");
 	r = guest_send(sandbox->control, GUEST_OPEN, NULL, 0, &theirs, 1);
+	/* A small message waits in its socket for init; a large one needs init to read it. */
+	if (r == 0 && payload.len > SANDBOX_QUEUED_MAX && sandbox_go(sandbox, err) < 0)
+		return -EPIPE;
 	if (r == 0)
 		r = guest_send(conn, GUEST_START, payload.data, payload.len, fds, fds ? 3 : 0);
 	if (r < 0)
@@ -299,6 +305,9 @@ int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char 
 
 int sandbox_go(struct sandbox *sandbox, struct err *err)
 {
+	if (sandbox->going)
+		return 0;
+	sandbox->going = true;
 	return cell_continue(&sandbox->cell, NULL, 0, err);
 }
 

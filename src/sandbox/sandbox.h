@@ -73,7 +73,7 @@ struct sandbox {
 	struct cgroup_usage usage; /* after sandbox_stop() */
 	uint64_t disk_bytes;
 	bool disk_full;
-	bool stopped;
+	bool going, stopped;
 };
 
 int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
@@ -84,7 +84,7 @@ int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char 
 		  char *const *argv, char *const *env, const int *fds, int *ret_conn,
 		  struct err *err);
 
-/* Lets init run: only now does anything of the sandbox execute. */
+/* Lets init run: only now does anything of the sandbox execute. A second call does nothing. */
 int sandbox_go(struct sandbox *sandbox, struct err *err);
 
 void sandbox_stop(struct sandbox *sandbox);

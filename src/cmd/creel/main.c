@@ -4,6 +4,7 @@
 #include "version.h"
 
 #include <malloc.h>
+#include <sys/stat.h>
 
 static const struct {
 	const char *name, *what;
@@ -61,6 +62,8 @@ int cmd_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	/* The sandbox's tree has the modes that are asked for, whatever the caller's mask is. */
+	umask(022);
 	/* Buffers come and go: the heap need not be given back and asked for again in between. */
 	mallopt(M_TOP_PAD, 1 << 18);
 	mallopt(M_TRIM_THRESHOLD, 1 << 24);
