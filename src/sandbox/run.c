@@ -637,15 +637,24 @@ static int run_start(const struct state *state, struct run *run, struct keeper *
 		     struct err *err)
 {
 	const struct run_spec *spec = run->spec;
+	bool files = spec->want_changes || spec->out || spec->sandbox.n_in || spec->sandbox.script;
+	struct err set_err = {0};
 	int r = run_signals(run, err);
 
 	if (r == 0)
 		r = sandbox_start(state, &spec->sandbox, &run->sandbox, err);
-	if (r == 0 &&
-	    (spec->want_changes || spec->out || spec->sandbox.n_in || spec->sandbox.script))
+	if (r == 0 && files)
+		r = sandbox_wait_set(run->sandbox, err);
+	if (r == 0 && files)
 		r = keeper_start(run->sandbox, spec->want_changes, keeper, err);
 	if (r == 0)
 		r = run_spawn(run, err);
+	/* A child that failed before it was let go has said why: that is the error, not our EPIPE.
+	 */
+	if (run->sandbox && sandbox_wait_set(run->sandbox, &set_err) < 0) {
+		*err = set_err;
+		return -set_err.code;
+	}
 	return r;
 }
 

@@ -154,11 +154,7 @@ static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 	if (r == 0)
 		r = cell_start(&plan->cell, &sandbox->cell, err);
 	free(plan);
-	if (r == 0)
-		r = sandbox_hand_over(sandbox, err);
-	if (r == 0)
-		r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
-	return r == 1 ? err_set(err, EPIPE, "sandbox", "the sandbox's first process died") : r;
+	return r == 0 ? sandbox_hand_over(sandbox, err) : r;
 }
 
 /* The workspace is looked at before anything is made for it. */
@@ -218,11 +214,18 @@ static int sandbox_groups(struct sandbox *sandbox, struct err *err)
 	return r;
 }
 
-static int sandbox_read_back(struct sandbox *sandbox, struct err *err)
+int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 {
 	const char *missing;
 	int r;
 
+	if (sandbox->set)
+		return 0;
+	r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
+	if (r != 0)
+		return r < 0 ? r
+			     : err_set(err, EPIPE, "sandbox", "the sandbox's first process died");
+	sandbox->set = true;
 	if (!sandbox->spec->read_back)
 		return 0;
 	r = readback(sandbox->cell.pid, &sandbox->readback, err);
@@ -266,8 +269,9 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 		r = sandbox_layer(sandbox, err);
 	if (r == 0)
 		r = sandbox_cell(sandbox, err);
-	if (r == 0)
-		r = sandbox_read_back(sandbox, err);
+	/* What is reported must be looked at before anything can run. */
+	if (r == 0 && spec->read_back)
+		r = sandbox_wait_set(sandbox, err);
 	if (r < 0) {
 		sandbox_free(sandbox);
 		return r;

@@ -3,7 +3,8 @@
 /*
  * sandbox.h: the life of one sandbox: the only place that joins cell, limits, store and guest.
  *
- *   sandbox_start()  registers, makes groups, ids and layer, raises every wall; nothing runs yet
+ *   sandbox_start()  registers, makes groups, ids and layer, lets the child raise every wall
+ *   sandbox_wait_set()  waits until they stand; nothing runs yet
  *   sandbox_spawn()  starts a process inside and gives its connection
  *   sandbox_stop()   kills everything, reads the usage
  *   sandbox_free()   removes everything
@@ -73,11 +74,17 @@ struct sandbox {
 	struct cgroup_usage usage; /* after sandbox_stop() */
 	uint64_t disk_bytes;
 	bool disk_full;
-	bool going, stopped;
+	bool set, going, stopped;
 };
 
 int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 		  struct sandbox **ret_sandbox, struct err *err);
+
+/*
+ * Needed before the layer or the listener is used. It may come after sandbox_go(), which then lets
+ * the child go on without a pause; with spec.read_back sandbox_start() has done it.
+ */
+int sandbox_wait_set(struct sandbox *sandbox, struct err *err);
 
 /* fds: stdin, stdout, stderr, or NULL with GUEST_START_TTY in start.flags. */
 int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char *cwd,

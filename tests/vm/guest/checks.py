@@ -5,6 +5,7 @@ systemd. A check is a function; it returns a detail, or raises Failed or Skipped
 import glob
 import json
 import os
+import pty
 import pwd
 import re
 import signal
@@ -64,7 +65,11 @@ class Ran:
             self.json = None
 
     def __str__(self):
-        return f"exit {self.code}: {self.out[-600:]} {self.err[-400:]}".replace("\n", " | ")
+        text = self.out[-600:]
+        if self.json and "stdout" in self.json:
+            names = ("ended_by", "signal", "stdout", "stderr", "duration_ms", "usage", "limits_hit")
+            text = str({name: self.json[name] for name in names})
+        return f"exit {self.code}: {text} {self.err[-400:]}".replace("\n", " | ")
 
 
 def start(argv, user=None, group=None, env=None, **options):
@@ -523,7 +528,6 @@ def walls():
 
 @check("v2")
 def terminal():
-    import pty
     pid, master = pty.fork()
     if pid == 0:
         os.execv(CREEL, [CREEL, "run", "--", "sh", "-c", "tty; stty size; test -t 0 && echo terminal"])
