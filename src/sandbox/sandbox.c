@@ -15,6 +15,7 @@
 #include "io.h"
 #include "plan.h"
 #include "readback.h"
+#include "scope.h"
 #include "tree.h"
 #include "watch.h"
 
@@ -195,6 +196,10 @@ static int sandbox_register(struct sandbox *sandbox, struct err *err)
 	unsigned n;
 	int r = cgroup_host_probe(&sandbox->host, err);
 
+	/* An ordinary user's session is seldom delegated, but its systemd gives a scope that is. */
+	if (r == 0 && !state->root && !sandbox->host.version[CGROUP_MEMORY] &&
+	    scope_enter(NULL) == 0)
+		r = cgroup_host_probe(&sandbox->host, err);
 	if (r < 0)
 		return r;
 	if (live_sweep(state, &sandbox->host, &n, names, sizeof(names)) == 0 && n)

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 
 import pytest
 
@@ -30,12 +31,17 @@ def creels(session_directory):
     watch = creelkit.Watch(found, session_directory)
     watch.start()
     yield found
-    for creel in found.values():
-        creel("run", "--", "true")  # what a test killed is freed by the next call
-    left = creelkit.wait_until(lambda: not watch.left(), 5) or watch.left()
+    deadline = time.monotonic() + 15  # what was killed while it registered is freed after 10 s
+    while True:
+        for creel in found.values():
+            creel("run", "--", "true")  # what a test killed is freed by the next call
+        left = watch.left()
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
     watch.finished.set()
     watch.join(10)
-    if left is not True:
+    if left:
         pytest.fail("left behind:\n" + "\n".join(left), pytrace=False)
 
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * scope.h: a delegated cgroup for an ordinary user, from systemd's user manager.
+ */
+#include <stdbool.h>
+
+struct cgroup_host;
+struct err;
+
+/*
+ * cgroup_host_probe(), and for an ordinary user whose session is not delegated a scope that is:
+ * where there is no user manager, the host is as it was.
+ */
+int scope_host(bool root, struct cgroup_host *ret_host, struct err *err);
+
+/*
+ * Moves this process into a new transient scope of the user's systemd with Delegate=yes
+ * (org.freedesktop.systemd1(5), StartTransientUnit), so that groups can be made below it. The scope
+ * goes when its last process has. Returns 0; -ENOENT: there is no user manager or no busctl(1);
+ * -EAGAIN: it did not do it.
+ */
+int scope_enter(struct err *err);
