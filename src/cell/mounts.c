@@ -114,7 +114,7 @@ static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
 	const char *name = mount->target + (*mount->target == '/');
 	int base = name > mount->target ? rootfd : stage;
 	_cleanup_close_ int target = -EBADF, fd = -EBADF;
-	struct stat st;
+	struct stat st = {0};
 
 	if (mount->kind == CELL_SYMLINK)
 		return symlinkat(mount->source, base, name) < 0 ? FAIL("cannot link %s", name) : 0;

@@ -91,7 +91,7 @@ int guest_read_string(struct guest_reader *reader, const char **ret_text)
 
 int guest_read_strings(struct guest_reader *reader, uint32_t n, char ***ret_list)
 {
-	_cleanup_free_ char **list = NULL;
+	char **list;
 
 	/* Each string takes a byte at least: a count cannot make us allocate more than was sent. */
 	if (n > CEIL_ARGS || n > reader->left)
@@ -103,11 +103,13 @@ int guest_read_strings(struct guest_reader *reader, uint32_t n, char ***ret_list
 		const char *text;
 		int r = guest_read_string(reader, &text);
 
-		if (r < 0)
+		if (r < 0) {
+			free(list);
 			return r;
+		}
 		list[i] = (char *)(uintptr_t)text;
 	}
-	*ret_list = TAKE_PTR(list);
+	*ret_list = list;
 	return 0;
 }
 

@@ -117,53 +117,73 @@ static int cgroup_directory(const struct cgroup_mount *m, const char *own, char 
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-/* All wanted controllers that `dir` offers are switched on for its children. */
-static int cgroup_v2_delegate(const char *dir, char *ret_controllers, size_t size)
+/* How many of the wanted controllers a group can hand to its children. */
+static int cgroup_v2_offer(const char *dir, char *ret_controllers, size_t size)
 {
 	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_buf_ struct buf have = BUF_INIT(CEIL_SMALL_FILE), on = BUF_INIT(CEIL_SMALL_FILE);
-	char add[128] = "";
-	size_t len = 0;
-	int r;
+	_cleanup_buf_ struct buf have = BUF_INIT(CEIL_SMALL_FILE);
+	int n = 0, r = fd < 0 ? -errno : io_read_file(fd, "cgroup.controllers", &have);
 
-	r = fd < 0 ? -errno : io_read_file(fd, "cgroup.controllers", &have);
-	if (r == 0)
-		r = io_read_file(fd, "cgroup.subtree_control", &on);
-	for (int c = CGROUP_MEMORY; r == 0 && c < CGROUP_CONTROLLER_MAX; c++) {
-		if (!cgroup_in_list(have.data, have.len, cgroup_v2_names[c], " \n"))
-			continue;
-		if (!cgroup_in_list(on.data ? on.data : "", on.len, cgroup_v2_names[c], " \n"))
-			len += (size_t)snprintf(add + len, sizeof(add) - len, "+%s ",
-						cgroup_v2_names[c]);
-	}
-	if (r == 0 && len)
-		r = io_write_file(fd, "cgroup.subtree_control", add);
-	if (r == 0 && access(dir, W_OK) < 0)
-		r = -errno;
-	if (r == 0)
-		snprintf(ret_controllers, size, "%s", have.data);
-	return r;
+	if (r < 0)
+		return r;
+	snprintf(ret_controllers, size, "%s", have.data ? have.data : "");
+	for (int c = CGROUP_MEMORY; c < CGROUP_CONTROLLER_MAX; c++)
+		n += cgroup_in_list(ret_controllers, strlen(ret_controllers), cgroup_v2_names[c],
+				    " \n");
+	return n;
 }
 
-static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount *m, const char *own)
+/* Switches on for the children of dir what it offers. */
+static int cgroup_v2_delegate(const char *dir, const char *controllers)
 {
-	char dir[512], controllers[256] = "";
-	int r = -ENOENT, first = 0;
+	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_buf_ struct buf on = BUF_INIT(CEIL_SMALL_FILE);
+	char add[128] = "";
+	size_t len = 0;
+	int r = fd < 0 ? -errno : io_read_file(fd, "cgroup.subtree_control", &on);
 
-	if (cgroup_directory(m, own, dir, sizeof(dir)) < 0)
-		return;
-	/* A group that has processes cannot limit children (EBUSY): go up to one that can. */
-	while (strlen(dir) >= m->point_len) {
-		r = cgroup_v2_delegate(dir, controllers, sizeof(controllers));
-		if (r == 0 || strlen(dir) == m->point_len)
-			break;
-		first = first ? first : r;
-		*strrchr(dir, '/') = '\0';
-	}
+	for (int c = CGROUP_MEMORY; r == 0 && c < CGROUP_CONTROLLER_MAX; c++)
+		if (cgroup_in_list(controllers, strlen(controllers), cgroup_v2_names[c], " \n") &&
+		    !cgroup_in_list(on.data ? on.data : "", on.len, cgroup_v2_names[c], " \n"))
+			len += (size_t)snprintf(add + len, sizeof(add) - len, "+%s ",
+						cgroup_v2_names[c]);
+	if (r == 0 && access(dir, W_OK) < 0)
+		r = -errno;
+	return r == 0 && len ? io_write_file(fd, "cgroup.subtree_control", add) : r;
+}
+
+/*
+ * If this process is the only one of its group, it goes into a leaf, so that the group can have
+ * limited children (what systemd's CGROUP_DELEGATION page asks of whoever gets a delegated group).
+ */
+static int cgroup_v2_make_room(const char *dir)
+{
+	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_buf_ struct buf pids = BUF_INIT(CEIL_SMALL_FILE);
+	char *end;
+
+	if (fd < 0 || io_read_file(fd, "cgroup.procs", &pids) < 0 || !pids.data ||
+	    strtol(pids.data, &end, 10) != getpid() || strcmp(end, "\n") != 0)
+		return -EBUSY;
+	if (mkdirat(fd, "creel.self", 0755) < 0 && errno != EEXIST)
+		return -errno;
+	return io_write_file(fd, "creel.self/cgroup.procs", "0");
+}
+
+/* Takes dir as the parent if it offers more than `best` wanted controllers; the new best. */
+static int cgroup_v2_take(struct cgroup_host *host, const char *dir, bool own, int best)
+{
+	char controllers[256] = "";
+	int offer = cgroup_v2_offer(dir, controllers, sizeof(controllers)), r;
+
+	if (offer <= best)
+		return best;
+	r = cgroup_v2_delegate(dir, controllers);
+	if (r == -EBUSY && own && cgroup_v2_make_room(dir) == 0)
+		r = cgroup_v2_delegate(dir, controllers);
 	if (r < 0) {
-		snprintf(host->why, sizeof(host->why), "cgroup v2 at %.80s: %s", dir,
-			 strerror(-(first ? first : r)));
-		return;
+		snprintf(host->why, sizeof(host->why), "cgroup v2 at %.80s: %s", dir, strerror(-r));
+		return best;
 	}
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
 		if (c != CGROUP_CORE &&
@@ -171,6 +191,26 @@ static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount 
 			continue;
 		snprintf(host->parent[c], sizeof(host->parent[c]), "%s", dir);
 		host->version[c] = 2;
+	}
+	return offer;
+}
+
+/*
+ * From the own group upwards, since a group that has processes cannot limit children (EBUSY) and
+ * one may have been given few controllers: the nearest of those that offer most.
+ */
+static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount *m, const char *own)
+{
+	int best = -1;
+	char dir[512];
+
+	if (cgroup_directory(m, own, dir, sizeof(dir)) < 0)
+		return;
+	for (bool first = true; best < CGROUP_CONTROLLER_MAX - 1; first = false) {
+		best = cgroup_v2_take(host, dir, first, best);
+		if (strlen(dir) <= m->point_len)
+			break;
+		*strrchr(dir, '/') = '\0';
 	}
 }
 

@@ -337,6 +337,26 @@ int cgroup_oom_fd(const struct cgroup *group)
 	return group->oom_fd;
 }
 
+const char *cgroup_dir_path(const struct cgroup *group, size_t i)
+{
+	return i < group->n_dirs ? group->dirs[i].path : NULL;
+}
+
+bool cgroup_sweep_dir(const char *path)
+{
+	return access(path, F_OK) == 0 && cgroup_remove_dir(path);
+}
+
+void cgroup_oom_seen(const struct cgroup *group)
+{
+	char text[512];
+
+	/* A kernfs file tells again once it was read from its start; an eventfd has one number. */
+	if (group->version[CGROUP_MEMORY] == 2 ? pread(group->oom_fd, text, sizeof(text), 0) < 0
+					       : read(group->oom_fd, text, 8) < 0)
+		errno = 0;
+}
+
 const char *cgroup_v2_path(const struct cgroup *group)
 {
 	return group->version[CGROUP_MEMORY] == 2 ? group->dirs[group->of[CGROUP_MEMORY]].path
@@ -467,16 +487,10 @@ bool cgroup_sweep(const struct cgroup_host *host, const char *path)
 	bool found = false;
 
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
-		_cleanup_close_ int fd = -EBADF;
 		char dir[768];
 
-		if (!host->version[c])
-			continue;
 		snprintf(dir, sizeof(dir), "%s/%s", host->parent[c], path);
-		fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		found |= cgroup_remove_dir(dir);
+		found |= host->version[c] && cgroup_sweep_dir(dir);
 	}
 	return found;
 }

@@ -88,5 +88,11 @@ void cgroup_each_pid(const struct cgroup *group, void (*fn)(pid_t pid, void *dat
 const char *cgroup_name(const struct cgroup_host *host, enum cgroup_controller controller);
 /* Removes what a killed creel left of the group `path`; true if there was something. */
 bool cgroup_sweep(const struct cgroup_host *host, const char *path);
+/* The directories of the group, i from 0; NULL: no more. */
+const char *cgroup_dir_path(const struct cgroup *group, size_t i);
+/* Removes one such directory of a dead sandbox; true if it was there. */
+bool cgroup_sweep_dir(const char *path);
+/* Takes note of what cgroup_oom_fd() told, so that it can tell again. */
+void cgroup_oom_seen(const struct cgroup *group);
 /* The v2 directory of the group, for a read-only view inside; NULL if there is no v2 memory. */
 const char *cgroup_v2_path(const struct cgroup *group);

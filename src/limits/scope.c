@@ -65,8 +65,8 @@ static int scope_call(const char *unit, const char *pid)
 	return status == 0 ? 0 : -EAGAIN;
 }
 
-/* The directory of this process' v2 group once it is in the unit. */
-static int scope_wait(const char *unit, char *ret, size_t size)
+/* Waits until this process is in the unit. */
+static int scope_wait(const char *unit)
 {
 	for (int ms = 0; ms < SCOPE_WAIT_MS; ms += 2) {
 		_cleanup_buf_ struct buf self = BUF_INIT(CEIL_SMALL_FILE);
@@ -75,12 +75,8 @@ static int scope_wait(const char *unit, char *ret, size_t size)
 		if (io_read_file(AT_FDCWD, "/proc/self/cgroup", &self) < 0 || !self.data)
 			return -EIO;
 		line = strstr(self.data, "0::");
-		if (line && strstr(line, unit)) {
-			int n = snprintf(ret, size, "/sys/fs/cgroup%.*s",
-					 (int)strcspn(line + 3, "\n"), line + 3);
-
-			return n > 0 && (size_t)n < size ? 0 : -ENAMETOOLONG;
-		}
+		if (line && strstr(line, unit))
+			return 0;
 		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
 	}
 	return -EAGAIN;
@@ -88,7 +84,7 @@ static int scope_wait(const char *unit, char *ret, size_t size)
 
 int scope_enter(struct err *err)
 {
-	char unit[64], pid[16], dir[512], leaf[600];
+	char unit[64], pid[16];
 	int r;
 
 	if (access(SCOPE_BUSCTL, X_OK) < 0 ||
@@ -98,17 +94,10 @@ int scope_enter(struct err *err)
 	snprintf(unit, sizeof(unit), "creel-%s.scope", pid);
 	r = scope_call(unit, pid);
 	if (r == 0)
-		r = scope_wait(unit, dir, sizeof(dir));
+		r = scope_wait(unit);
 	if (r < 0)
 		return err_errno(err, -r, "scope", "systemd's user manager gave no scope");
-	/* A group with processes cannot limit children: this process goes into a leaf of its own.
-	 */
-	snprintf(leaf, sizeof(leaf), "%s/supervisor", dir);
-	if (mkdir(leaf, 0755) < 0 && errno != EEXIST)
-		return err_errno(err, errno, "scope", "cannot make %s", leaf);
-	snprintf(leaf, sizeof(leaf), "%s/supervisor/cgroup.procs", dir);
-	r = io_write_file(AT_FDCWD, leaf, pid);
-	return r < 0 ? err_errno(err, -r, "scope", "cannot move into %s", leaf) : 0;
+	return 0;
 }
 
 int scope_host(bool root, struct cgroup_host *ret_host, struct err *err)

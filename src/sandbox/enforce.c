@@ -7,8 +7,10 @@
 #include "io.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 static void enforce_by(struct limits *limits, enum limit_kind kind, const char *what)
 {
@@ -82,6 +84,17 @@ static int enforce_io(struct sandbox *sandbox, struct cgroup_limits *group, stru
 	return 0;
 }
 
+/*
+ * Without user xattrs (tmpfs before Linux 6.6) an overlay in a user namespace cannot mark a
+ * directory as replaced: rmdir and rename of the image's directories would fail with EIO.
+ */
+static bool enforce_tmpfs_has_xattrs(void)
+{
+	_cleanup_close_ int fd = memfd_create("xattr", MFD_CLOEXEC);
+
+	return fd >= 0 && fsetxattr(fd, "user.creel", "1", 1, 0) == 0;
+}
+
 static int enforce_disk(struct sandbox *sandbox, struct err *err)
 {
 	struct limits *limits = sandbox->spec->limits;
@@ -94,7 +107,8 @@ static int enforce_disk(struct sandbox *sandbox, struct err *err)
 	 */
 	if (memory && disk->value > memory / 2 && !disk->named)
 		disk->value = memory / 2;
-	sandbox->layer_is_directory = memory && disk->value > memory / 2;
+	sandbox->layer_is_directory = (memory && disk->value > memory / 2) ||
+				      (!sandbox->state->root && !enforce_tmpfs_has_xattrs());
 	sandbox->disk_by_watch = sandbox->layer_is_directory;
 	enforce_by(limits, LIMIT_DISK,
 		   sandbox->layer_is_directory ? "watchdog over a directory" : "tmpfs size");

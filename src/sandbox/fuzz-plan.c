@@ -46,7 +46,7 @@ static void check_plan(const struct plan *plan, const struct sandbox_spec *spec)
 	check_mount(&plan->cell.layer);
 	FUZZ_MUST(plan->dirs[ELEMENTSOF(plan->dirs) - 1].name == NULL);
 	FUZZ_MUST(plan->cell.seccomp.len > 0);
-	FUZZ_MUST((plan->cell.caps & ~0x800001ebull) == 0);
+	FUZZ_MUST((plan->cell.caps & ~0x800001fbull) == 0);
 	FUZZ_MUST(plan->cell.seccomp.filter == spec->seccomp->plain.filter ||
 		  (spec->as_root && !spec->workspace));
 	for (int i = 0; i < RLIM_NLIMITS; i++)

@@ -264,7 +264,7 @@ struct idmap_answer {
 
 static int idmap_enter(pid_t userns_pid, int sync)
 {
-	char path[64], byte;
+	char path[64], byte = 0;
 	int fd;
 
 	if (userns_pid > 0) {
@@ -284,7 +284,7 @@ int idmap_run(const struct idmap *map, pid_t userns_pid,
 	bool fresh = map->rootless && userns_pid <= 0;
 	struct clone_args args = {.flags = fresh ? CLONE_NEWUSER : 0, .exit_signal = SIGCHLD};
 	struct idmap_answer answer = {.r = -EPIPE};
-	int pair[2], r = 0;
+	int pair[2] = {-1, -1}, r = 0;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)

@@ -256,9 +256,13 @@ static void plan_rlimits(const struct sandbox *sandbox, struct plan *plan)
 	if (of[LIMIT_CPU_TIME].value)
 		plan_rlimit(plan, RLIMIT_CPU, of[LIMIT_CPU_TIME].value / 1000 + 2,
 			    of[LIMIT_CPU_TIME].value / 1000 + 4);
-	if (sandbox->memory_by_watch) {
+	if (sandbox->memory_by_watch)
 		plan_rlimit(plan, RLIMIT_DATA, of[LIMIT_MEMORY].value, of[LIMIT_MEMORY].value);
-		plan_rlimit(plan, RLIMIT_FSIZE, of[LIMIT_DISK].value, of[LIMIT_DISK].value);
+	/* A memfd counts for no process that does not map it: each is bounded like this. */
+	if (sandbox->memory_by_watch && !sandbox->spec->workspace) {
+		uint64_t most = of[LIMIT_MEMORY].value + of[LIMIT_DISK].value;
+
+		plan_rlimit(plan, RLIMIT_FSIZE, most, most);
 	}
 }
 

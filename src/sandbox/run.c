@@ -324,11 +324,9 @@ static void run_attempt(struct run *run)
 static void run_oom(struct run *run)
 {
 	struct cgroup_usage usage;
-	uint64_t event;
 
-	if (read(cgroup_oom_fd(run->sandbox->cgroup), &event, sizeof(event)) < 0)
-		errno = 0;
-	cgroup_read_usage(run->sandbox->cgroup, &usage);
+	cgroup_oom_seen(run->sandbox->cgroup);
+	cgroup_read_events(run->sandbox->cgroup, &usage);
 	if (usage.oom_kills)
 		run_end(run, RUN_MEMORY, false);
 }

@@ -108,6 +108,18 @@ static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
 				   err);
 }
 
+/* Where the groups are goes into the live file: a sweep may run in quite another group. */
+static int sandbox_note_groups(struct sandbox *sandbox, struct err *err)
+{
+	const char *path;
+
+	for (size_t i = 0; sandbox->cgroup && (path = cgroup_dir_path(sandbox->cgroup, i)); i++)
+		if (dprintf(sandbox->live.fd, "%s\n", path) < 0)
+			return err_errno(err, errno, "sandbox", "cannot write %s",
+					 sandbox->live.path);
+	return 0;
+}
+
 /* What the child waits for, made while it makes its network: user namespaces and v1 groups. */
 static int sandbox_hand_over(struct sandbox *sandbox, struct err *err)
 {
@@ -123,6 +135,8 @@ static int sandbox_hand_over(struct sandbox *sandbox, struct err *err)
 	if (r == 0 && sandbox->cgroup)
 		r = cgroup_complete(sandbox->cgroup, &sandbox->host, sandbox->live.cgroup,
 				    &sandbox->cgroup_limits, err);
+	if (r == 0)
+		r = sandbox_note_groups(sandbox, err);
 	if (r < 0)
 		return r;
 	if (!sandbox->idmap.rootless)
@@ -194,12 +208,8 @@ static int sandbox_register(struct sandbox *sandbox, struct err *err)
 	const struct state *state = sandbox->state;
 	char names[160] = "";
 	unsigned n;
-	int r = cgroup_host_probe(&sandbox->host, err);
+	int r = scope_host(state->root, &sandbox->host, err);
 
-	/* An ordinary user's session is seldom delegated, but its systemd gives a scope that is. */
-	if (r == 0 && !state->root && !sandbox->host.version[CGROUP_MEMORY] &&
-	    scope_enter(NULL) == 0)
-		r = cgroup_host_probe(&sandbox->host, err);
 	if (r < 0)
 		return r;
 	if (live_sweep(state, &sandbox->host, &n, names, sizeof(names)) == 0 && n)
@@ -426,11 +436,16 @@ void sandbox_stop(struct sandbox *sandbox)
 		if (last.io_write_bytes > sandbox->usage.io_write_bytes)
 			sandbox->usage.io_write_bytes = last.io_write_bytes;
 	}
+	/* init's own count has what it waited for; the sample what was killed with it. */
 	if (!sandbox->cgroup || !cgroup_has(sandbox->cgroup, CGROUP_CORE)) {
-		sandbox->usage.cpu_user_us = (uint64_t)rusage.ru_utime.tv_sec * 1000000u +
-					     (uint64_t)rusage.ru_utime.tv_usec;
-		sandbox->usage.cpu_system_us = (uint64_t)rusage.ru_stime.tv_sec * 1000000u +
-					       (uint64_t)rusage.ru_stime.tv_usec;
+		uint64_t user = (uint64_t)rusage.ru_utime.tv_sec * 1000000u +
+				(uint64_t)rusage.ru_utime.tv_usec;
+		uint64_t system = (uint64_t)rusage.ru_stime.tv_sec * 1000000u +
+				  (uint64_t)rusage.ru_stime.tv_usec;
+
+		sandbox->usage.cpu_user_us = user > last.cpu_user_us ? user : last.cpu_user_us;
+		sandbox->usage.cpu_system_us =
+			system > last.cpu_system_us ? system : last.cpu_system_us;
 	}
 }
 

@@ -228,6 +228,26 @@ static bool live_is_left(int dirfd, const char *name, int *ret_fd)
 	return true;
 }
 
+/* The groups that the live file names: only ours, "…/creel/ID". */
+static void live_sweep_groups(int fd, const char *id)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_SMALL_FILE);
+	char path[64], end[300];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(end, sizeof(end), "/creel/%s", id);
+	if (io_read_file(AT_FDCWD, path, &text) < 0 || !text.data)
+		return;
+	for (char *save, *line = strtok_r(text.data, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		size_t len = strlen(line);
+
+		if (line[0] == '/' && len > strlen(end) &&
+		    strcmp(line + len - strlen(end), end) == 0 && !strstr(line, "/../"))
+			cgroup_sweep_dir(line);
+	}
+}
+
 int live_sweep(const struct state *state, const struct cgroup_host *host, unsigned *ret_n,
 	       char *names, size_t size)
 {
@@ -251,7 +271,8 @@ int live_sweep(const struct state *state, const struct cgroup_host *host, unsign
 			continue;
 		snprintf(cgroup, sizeof(cgroup), "creel/%s", id);
 		if (id[0] == 'i') {
-			cgroup_sweep(host, cgroup);
+			live_sweep_groups(fd, id);
+			cgroup_sweep(host, cgroup); /* killed before it had written them */
 			idmap_remove_tree(state, "layers", id);
 			(*ret_n)++;
 			if (len < size)

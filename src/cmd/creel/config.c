@@ -79,7 +79,8 @@ static int config_mapping(struct config *config, yaml_node_t *node, struct err *
 		const char *key = config_scalar(key_node);
 
 		if (!key)
-			return config_bad(config, key_node, "a key must be a word", err);
+			return config_bad(config, key_node ? key_node : node,
+					  "a key must be a word", err);
 		for (other = node->data.mapping.pairs.start; other < pair; other++)
 			if (strcmp(config_scalar(
 					   yaml_document_get_node(&config->document, other->key)),
@@ -98,8 +99,7 @@ static int config_set(struct config *config, struct options *options, const char
 
 	if (!value)
 		return config_bad(config, node, "a word or number is expected", err);
-	/* Options keep pointers to their values: these live as long as the program. */
-	r = options_set(options, key, strdup(value), &inner);
+	r = options_set(options, key, value, &inner);
 	return r < 0 ? config_bad(config, node, inner.text, err) : 0;
 }
 
@@ -155,7 +155,7 @@ static int config_profiles(struct config *config, yaml_node_t *profiles, const c
 
 int config_profile(const char *name, struct options *options, struct err *err)
 {
-	struct config config = {0};
+	static struct config config; /* options keep pointers into it: it lives as long as they */
 	yaml_node_t *root;
 	int r = config_load(&config, err);
 
@@ -168,14 +168,17 @@ int config_profile(const char *name, struct options *options, struct err *err)
 		yaml_node_pair_t *pair = root->data.mapping.pairs.start;
 		bool one = root->data.mapping.pairs.top - pair == 1;
 		yaml_node_t *key = one ? yaml_document_get_node(&config.document, pair->key) : root;
+		const char *name_of = config_scalar(key);
 
-		if (!one || strcmp(config_scalar(key), "profiles") != 0)
-			r = config_bad(&config, key, "the only key here is profiles", err);
+		if (!one || !name_of || strcmp(name_of, "profiles") != 0)
+			r = config_bad(&config, key ? key : root, "the only key here is profiles",
+				       err);
 		else
 			r = config_profiles(&config,
 					    yaml_document_get_node(&config.document, pair->value),
 					    name, options, err);
 	}
-	yaml_document_delete(&config.document);
+	if (r < 0)
+		yaml_document_delete(&config.document);
 	return r;
 }

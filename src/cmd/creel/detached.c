@@ -99,7 +99,7 @@ static int keep_result(struct detached *d, const struct options *options,
 		       const struct run_result *result)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_RESULT);
-	char code[16];
+	char code[16] = "";
 	int r = result_json(options, result, &text);
 
 	if (r == 0)
