@@ -7,6 +7,7 @@
 #include "io.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
@@ -46,30 +47,37 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 
 int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
-	char part[CEIL_PATH];
-	size_t len = strlen(path);
+	_cleanup_close_ int at = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char name[NAME_MAX + 1];
 
-	if (len >= sizeof(part))
-		return -ENAMETOOLONG;
-	memcpy(part, path, len + 1);
-	for (size_t i = 1; i <= len; i++) {
-		_cleanup_close_ int made = -EBADF;
-		char saved = part[i];
+	if (at < 0)
+		return -errno;
+	/* One name at a time: a path could be led astray by a link that is put into it meanwhile.
+	 */
+	for (size_t len; *(path += strspn(path, "/")); path += len) {
+		int next;
 
-		if (saved != '/' && saved != '\0')
-			continue;
-		part[i] = '\0';
-		made = fs_open_beneath(dirfd, part, O_PATH | O_DIRECTORY, 0);
-		if (made == -ENOENT) {
-			if (mkdirat(dirfd, part, mode) < 0)
-				return -errno;
-			made = fs_open_beneath(dirfd, part, O_RDONLY | O_DIRECTORY, 0);
-			if (made >= 0 && uid != (uid_t)-1 && fchown(made, uid, gid) < 0)
-				return -errno;
+		len = strcspn(path, "/");
+		if (len > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(name, path, len);
+		name[len] = '\0';
+		next = fs_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
+		if (next == -ENOENT && mkdirat(at, name, mode) == 0) {
+			next = fs_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
+			if (next >= 0 && uid != (uid_t)-1 && fchown(next, uid, gid) < 0) {
+				int error = errno;
+
+				close(next);
+				return -error;
+			}
+		} else if (next == -ENOENT) {
+			return -errno;
 		}
-		if (made < 0)
-			return made;
-		part[i] = saved;
+		if (next < 0)
+			return next;
+		close(at);
+		at = next;
 	}
 	return 0;
 }
