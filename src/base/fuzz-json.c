@@ -26,7 +26,7 @@ static int is_utf8_again(const char *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = fuzz_text(data, size);
-	_cleanup_buf_ struct buf out = BUF_INIT(8 * size + 1000);
+	_cleanup_buf_ struct buf out = BUF_INIT(32 * size + 2000);
 	_cleanup_buf_ struct buf small = BUF_INIT(size);
 	struct json json;
 

@@ -10,7 +10,9 @@
 #include "io.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 static const char *const cgroup_v1_names[CGROUP_CONTROLLER_MAX] = {
 	[CGROUP_CORE] = "cpuacct", [CGROUP_MEMORY] = "memory", [CGROUP_CPU] = "cpu",
@@ -235,6 +237,59 @@ static void cgroup_v1_found(struct cgroup_host *host, const struct cgroup_mount 
 	}
 }
 
+static bool cgroup_is_mount(const char *path, long magic)
+{
+	struct statfs st;
+
+	return statfs(path, &st) == 0 && st.f_type == magic;
+}
+
+/*
+ * Where everybody mounts them, /sys/fs/cgroup with or without a directory for each hierarchy: this
+ * needs no mountinfo, which takes as long to read as a group to make. False: look there.
+ */
+static bool cgroup_usual_places(struct cgroup_host *host, const char *self)
+{
+	static const char *const v1[] = {"memory", "cpu", "pids", "blkio", "cpuacct"};
+	struct cgroup_mount m = {
+		.root = "/", .root_len = 1, .point = "/sys/fs/cgroup", .point_len = 14};
+	char own[400], dir[512], point[64];
+	bool v2 = cgroup_own_path(self, NULL, own, sizeof(own)) == 0;
+
+	if (cgroup_is_mount(m.point, CGROUP2_SUPER_MAGIC)) {
+		if (!v2 || cgroup_directory(&m, own, dir, sizeof(dir)) < 0 || access(dir, F_OK) < 0)
+			return false;
+		cgroup_v2_found(host, &m, own);
+		return true;
+	}
+	if (v2 && cgroup_is_mount("/sys/fs/cgroup/unified", CGROUP2_SUPER_MAGIC)) {
+		m.point = "/sys/fs/cgroup/unified";
+		m.point_len = strlen(m.point);
+		if (cgroup_directory(&m, own, dir, sizeof(dir)) < 0 || access(dir, F_OK) < 0)
+			return false;
+		cgroup_v2_found(host, &m, own);
+	}
+	/* Controllers that share a hierarchy have several names for one directory. */
+	if (strstr(self, "cpu,cpuacct") || strstr(self, "cpuacct,cpu"))
+		return false;
+	for (size_t i = 0; i < ELEMENTSOF(v1); i++) {
+		if (cgroup_own_path(self, v1[i], own, sizeof(own)) < 0)
+			continue;
+		snprintf(point, sizeof(point), "/sys/fs/cgroup/%s", v1[i]);
+		m = (struct cgroup_mount){.root = "/",
+					  .root_len = 1,
+					  .point = point,
+					  .point_len = strlen(point),
+					  .super = v1[i],
+					  .super_len = strlen(v1[i])};
+		if (!cgroup_is_mount(point, CGROUP_SUPER_MAGIC) ||
+		    cgroup_directory(&m, own, dir, sizeof(dir)) < 0 || access(dir, F_OK) < 0)
+			return false;
+		cgroup_v1_found(host, &m, self);
+	}
+	return true;
+}
+
 int cgroup_host_probe(struct cgroup_host *ret_host, struct err *err)
 {
 	_cleanup_buf_ struct buf self = BUF_INIT(CEIL_SMALL_FILE), info = BUF_INIT(1u << 22);
@@ -243,6 +298,9 @@ int cgroup_host_probe(struct cgroup_host *ret_host, struct err *err)
 
 	*ret_host = (struct cgroup_host){.why = "no cgroup hierarchy is mounted"};
 	r = io_read_file(AT_FDCWD, "/proc/self/cgroup", &self);
+	if (r == 0 && cgroup_usual_places(ret_host, self.data ? self.data : ""))
+		return 0;
+	*ret_host = (struct cgroup_host){.why = "no cgroup hierarchy is mounted"};
 	if (r == 0)
 		r = io_read_file(AT_FDCWD, "/proc/self/mountinfo", &info);
 	if (r < 0)

@@ -42,9 +42,10 @@ bool cgroup_has(const struct cgroup *group, enum cgroup_controller controller)
 	return group->of[controller] >= 0;
 }
 
-/* Makes every directory of path below parent; on v2 each but the last passes controllers on. */
-static int cgroup_make(const char *parent, unsigned version, const char *path, char *ret,
-		       size_t size, struct err *err)
+/* Makes every directory of path below parent; each but the last passes its controllers on if asked.
+ */
+static int cgroup_make(const char *parent, bool delegate, const char *path, char *ret, size_t size,
+		       struct err *err)
 {
 	size_t len = strlen(parent);
 	int n = snprintf(ret, size, "%s/%s", parent, path);
@@ -61,7 +62,7 @@ static int cgroup_make(const char *parent, unsigned version, const char *path, c
 			return err_errno(err, errno, "cgroup", "cannot make %s", ret);
 		if (last)
 			return 0;
-		if (version == 2) {
+		if (delegate) {
 			_cleanup_close_ int fd = open(ret, O_PATH | O_DIRECTORY | O_CLOEXEC);
 			_cleanup_buf_ struct buf have = BUF_INIT(CEIL_SMALL_FILE);
 			char add[256] = "";
@@ -218,6 +219,7 @@ static int cgroup_add_dir(struct cgroup *group, const struct cgroup_host *host, 
 			  enum cgroup_controller c, struct err *err)
 {
 	struct cgroup_dir *dir = &group->dirs[group->n_dirs];
+	bool delegate = host->version[c] == 2 && host->version[CGROUP_MEMORY] != 1;
 	int r;
 
 	for (int other = 0; other < (int)c; other++)
@@ -225,7 +227,7 @@ static int cgroup_add_dir(struct cgroup *group, const struct cgroup_host *host, 
 			group->of[c] = group->of[other];
 			return 0;
 		}
-	r = cgroup_make(host->parent[c], host->version[c], path, dir->path, sizeof(dir->path), err);
+	r = cgroup_make(host->parent[c], delegate, path, dir->path, sizeof(dir->path), err);
 	if (r < 0)
 		return r;
 	dir->fd = -1;

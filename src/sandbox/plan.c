@@ -183,17 +183,18 @@ static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
 	plan_owned(sandbox, plan, mount);
 }
 
-/* containerd's lists, and what tells of other tenants' work: interrupts, kallsyms. */
+/*
+ * containerd's lists, and what tells of other tenants' work: interrupts, kallsyms. What belongs to
+ * the host's root alone (kpagecount and the like) needs no mask: that id does not exist inside.
+ */
 static void plan_proc(struct plan *plan)
 {
 	static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 					       "/proc/sysrq-trigger"};
 	static const char *const masked[] = {
-		"/proc/acpi",	     "/proc/asound",	    "/proc/kcore",
-		"/proc/keys",	     "/proc/latency_stats", "/proc/timer_list",
-		"/proc/timer_stats", "/proc/sched_debug",   "/proc/scsi",
-		"/proc/kallsyms",    "/proc/interrupts",    "/proc/kpagecount",
-		"/proc/kpageflags",  "/proc/kpagecgroup",   "/proc/softirqs"};
+		"/proc/acpi",	       "/proc/asound",	   "/proc/kcore",	"/proc/keys",
+		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+		"/proc/scsi",	       "/proc/kallsyms",   "/proc/interrupts"};
 	uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
 	plan_add(plan, CELL_FS, "proc", "/proc", PLAN_SEALED | MOUNT_ATTR_NOEXEC);

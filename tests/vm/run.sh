@@ -158,7 +158,8 @@ append="console=ttyS0 quiet loglevel=4 reboot=t panic=-1 mitigations=off"
 case $layout in
 v2) append="$append cgroup_no_v1=all" ;;
 v1) ;;
-systemd) append="$append systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all systemd.show_status=0" ;;
+systemd) # without udev nothing may wait for the serial device
+	append="$append cgroup_no_v1=all systemd.show_status=0 systemd.mask=serial-getty@ttyS0.service" ;;
 *) fail "--layout is v2, v1 or systemd" ;;
 esac
 vmlinuz=$(find "$kdir/boot" -name 'vmlinuz-*' | head -n 1)

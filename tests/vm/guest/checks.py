@@ -646,21 +646,76 @@ def rootless_without_delegation():
 
 # ---- systemd ----
 
+BUS = {"XDG_RUNTIME_DIR": "/run/user/1001", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1001/bus"}
+
+
+def user_manager():
+    until = time.monotonic() + 60
+    while not os.path.exists("/run/user/1001/bus") and time.monotonic() < until:
+        time.sleep(0.5)
+    expect(os.path.exists("/run/user/1001/bus"), "the user manager did not start")
+
+
+def by_systemd(*command, **options):
+    process = start([*command, CREEL, "run", "--json", "--", "cat", "/proc/self/cgroup"], **options)
+    out, err = process.communicate(timeout=60)
+    ran = Ran(process.returncode, out, err, 0)
+    expect(ran.code == 0 and ran.json, str(ran))
+    return ran
+
 
 @check("systemd")
 def systemd_user_scope():
     """What the doctor advises to a user without delegation."""
-    environment = {"XDG_RUNTIME_DIR": "/run/user/1001", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/run/user/1001/bus"}
-    until = time.monotonic() + 60
-    while not os.path.exists("/run/user/1001/bus") and time.monotonic() < until:
-        time.sleep(0.5)
-    process = start(["systemd-run", "--user", "--scope", "-q", "-p", "Delegate=yes", CREEL, "run", "--json", "--",
-                     "cat", "/proc/self/cgroup"], user="ranged", env=environment)
-    out, err = process.communicate(timeout=60)
-    expect(process.returncode == 0, f"{out} {err}")
-    ran = Ran(process.returncode, out, err, 0)
+    user_manager()
+    ran = by_systemd("systemd-run", "--user", "--scope", "-q", "-p", "Delegate=yes", user="ranged", env=BUS)
     expect_enforced(ran)
-    return f"{enforced(ran, 'memory')}"
+    nothing_left("ranged")
+
+
+@check("systemd")
+def systemd_user_service():
+    user_manager()
+    ran = by_systemd("systemd-run", "--user", "--pipe", "--wait", "-q", "-p", "Delegate=yes", user="ranged", env=BUS)
+    expect_enforced(ran)
+    nothing_left("ranged")
+
+
+@check("systemd")
+def systemd_user_asks_by_itself():
+    """From a group that is not the user's: creel asks the user manager for a scope."""
+    user_manager()
+    ran = by_systemd(user="ranged", env=BUS)
+    expect_enforced(ran)
+    nothing_left("ranged")
+    units = subprocess.run(["systemctl", "list-units", "creel*"], stdout=subprocess.PIPE, text=True, check=False).stdout
+    return units.splitlines()[-1] if units else ""
+
+
+@check("systemd")
+def systemd_login_session():
+    """A session scope of a login (session-N.scope), as of ssh: root owns it."""
+    user_manager()
+    ran = by_systemd("systemd-run", "--scope", "-q", "--slice=user-1001.slice", "--uid=ranged", env=BUS)
+    expect_enforced(ran)
+    nothing_left("ranged")
+
+
+@check("systemd")
+def systemd_root_delegated_scope():
+    ran = by_systemd("systemd-run", "--scope", "-q", "-p", "Delegate=yes")
+    expect_enforced(ran)
+    nothing_left()
+
+
+@check("systemd")
+def systemd_outer_limit_holds():
+    """The unit's own limit bounds the sandbox as well."""
+    process = start(["systemd-run", "--scope", "-q", "-p", "MemoryMax=80M", "-p", "Delegate=yes", CREEL, "run", "--json",
+                     "--lang", "python", "-c", "x = b'x' * 200000000\nprint(len(x))"])
+    out, err = process.communicate(timeout=60)
+    expect("200000000" not in out, f"the sandbox has more memory than the unit: {out} {err}")
+    return str(Ran(process.returncode, out, err, 0))[:300]
 
 
 def main():
