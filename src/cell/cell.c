@@ -173,6 +173,8 @@ int cell_wait(struct cell *cell, int *ret_layer, int *ret_notify, struct err *er
 	size_t n = 0;
 
 	r = io_recv_fds(cell->report, &message, sizeof(message), fds, 2, &n, NULL);
+	if (r == -ECONNRESET) /* it ended with our word unread; its report is still in the queue */
+		r = io_recv_fds(cell->report, &message, sizeof(message), fds, 2, &n, NULL);
 	if (r == -ENODATA)
 		return 1;
 	if (r < 0)

@@ -92,6 +92,8 @@ static bool cgroup_mount_parse(const char *line, size_t len, struct cgroup_mount
 			return false;
 		p++;
 	}
+	if (p > dash + 1)
+		return false;
 	m->root = field[3];
 	m->root_len = (size_t)(field[4] - field[3] - 1);
 	m->point = field[4];
@@ -119,7 +121,8 @@ static int cgroup_directory(const struct cgroup_mount *m, const char *own, char 
 	return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
-/* How many of the wanted controllers a group can hand to its children. */
+/* How many of memory, cpu and pids a group can hand to its children; io alone is worth no detour.
+ */
 static int cgroup_v2_offer(const char *dir, char *ret_controllers, size_t size)
 {
 	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -129,7 +132,7 @@ static int cgroup_v2_offer(const char *dir, char *ret_controllers, size_t size)
 	if (r < 0)
 		return r;
 	snprintf(ret_controllers, size, "%s", have.data ? have.data : "");
-	for (int c = CGROUP_MEMORY; c < CGROUP_CONTROLLER_MAX; c++)
+	for (int c = CGROUP_MEMORY; c <= CGROUP_PIDS; c++)
 		n += cgroup_in_list(ret_controllers, strlen(ret_controllers), cgroup_v2_names[c],
 				    " \n");
 	return n;
@@ -172,7 +175,7 @@ static int cgroup_v2_make_room(const char *dir)
 	return io_write_file(fd, "creel.self/cgroup.procs", "0");
 }
 
-/* Takes dir as the parent if it offers more than `best` wanted controllers; the new best. */
+/* Takes dir as the parent if it offers more than `best`; the new best. */
 static int cgroup_v2_take(struct cgroup_host *host, const char *dir, bool own, int best)
 {
 	char controllers[256] = "";
@@ -194,6 +197,8 @@ static int cgroup_v2_take(struct cgroup_host *host, const char *dir, bool own, i
 		snprintf(host->parent[c], sizeof(host->parent[c]), "%s", dir);
 		host->version[c] = 2;
 	}
+	if (host->version[CGROUP_IO] != 2)
+		snprintf(host->why, sizeof(host->why), "it is not enabled in %.120s", dir);
 	return offer;
 }
 
@@ -208,7 +213,7 @@ static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount 
 
 	if (cgroup_directory(m, own, dir, sizeof(dir)) < 0)
 		return;
-	for (bool first = true; best < CGROUP_CONTROLLER_MAX - 1; first = false) {
+	for (bool first = true; best < CGROUP_PIDS; first = false) {
 		best = cgroup_v2_take(host, dir, first, best);
 		if (strlen(dir) <= m->point_len)
 			break;

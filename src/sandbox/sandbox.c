@@ -96,7 +96,9 @@ static int sandbox_image(struct sandbox *sandbox, struct err *err)
 
 static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
 {
-	uint32_t user = idmap_user(&sandbox->idmap);
+	/* Whom the command runs as owns the workspace inside. */
+	uint32_t user =
+		sandbox->spec->as_root ? idmap_root(&sandbox->idmap) : idmap_user(&sandbox->idmap);
 	struct stat st;
 	int r = idmap_userns(&sandbox->idmap, &sandbox->userns_fd, err);
 
@@ -172,10 +174,49 @@ static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 	return r == 0 ? sandbox_hand_over(sandbox, err) : r;
 }
 
-/* The workspace is looked at before anything is made for it. */
+/* Mount points of --ro in the host's workspace belong to its owner; nobody inside could make them.
+ */
+static int sandbox_mount_points(struct sandbox *sandbox, const struct stat *owner, struct err *err)
+{
+	const char *prefix = "/workspace/";
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sandbox->spec->n_ro; i++) {
+		const struct sandbox_mount *ro = &sandbox->spec->ro[i];
+		const char *path = ro->target + strlen(prefix), *slash = strrchr(path, '/');
+		_cleanup_close_ int parent = -EBADF;
+		char dir[CEIL_PATH] = ".";
+		struct stat st;
+
+		if (strncmp(ro->target, prefix, strlen(prefix)) != 0)
+			continue;
+		if (stat(ro->source, &st) == 0 && S_ISDIR(st.st_mode)) {
+			r = fs_mkdirs_beneath(sandbox->workspace_fd, path, 0755, owner->st_uid,
+					      owner->st_gid);
+		} else {
+			if (slash)
+				snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+			r = fs_mkdirs_beneath(sandbox->workspace_fd, dir, 0755, owner->st_uid,
+					      owner->st_gid);
+			parent = r < 0 ? -1
+				       : fs_open_beneath(sandbox->workspace_fd, path,
+							 O_WRONLY | O_CREAT, 0644);
+			if (r == 0 &&
+			    (parent < 0 || fchown(parent, owner->st_uid, owner->st_gid) < 0))
+				r = parent < 0 ? parent : -errno;
+		}
+		if (r < 0)
+			return err_errno(err, -r, "sandbox", "cannot make the mount point %s",
+					 ro->target);
+	}
+	return 0;
+}
+
+/* The workspace is looked at before anything is made for it. One id goes through: its owner's. */
 static int sandbox_workspace(struct sandbox *sandbox, struct err *err)
 {
 	const char *workspace = sandbox->spec->workspace;
+	const struct idmap *map = &sandbox->idmap;
 	struct stat st;
 
 	if (!workspace)
@@ -183,11 +224,23 @@ static int sandbox_workspace(struct sandbox *sandbox, struct err *err)
 	sandbox->workspace_fd = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sandbox->workspace_fd < 0 || fstat(sandbox->workspace_fd, &st) < 0)
 		return err_errno(err, errno, "sandbox", "--workspace %s", workspace);
-	if (sandbox->idmap.rootless && st.st_uid != geteuid())
+	if (map->rootless && st.st_uid != geteuid())
 		return err_set(err, EPERM, "sandbox",
 			       "--workspace %s belongs to uid %u: without root it must be yours",
 			       workspace, st.st_uid);
-	return 0;
+	if (sandbox->spec->as_root && !map->rootless && st.st_uid == 0)
+		return err_set(
+			err, EPERM, "sandbox",
+			"--root with --workspace %s, which belongs to the host's root: root inside "
+			"must not become root outside; use --user, or give it another owner",
+			workspace);
+	if (sandbox->spec->as_root && map->rootless && !map->single)
+		return err_set(err, EPERM, "sandbox",
+			       "--root with --workspace %s would leave files of your subordinate "
+			       "ids there; "
+			       "use --user, or --in and --out",
+			       workspace);
+	return sandbox_mount_points(sandbox, &st, err);
 }
 
 static int sandbox_layer(struct sandbox *sandbox, struct err *err)

@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-#define HOST_IMAGE_VERSION 1
+#define HOST_IMAGE_VERSION 2
 #define HOST_IMAGE_USER	   1000
 
 struct host_dir {
@@ -491,8 +491,12 @@ static const struct {
 	const char *host, *name;
 } host_skels[] = {{"/usr", "usr"}, {"/var/lib/dpkg", "dpkg"}};
 
-/* dpkg opens these for writing where they stand: it needs its own. */
-static const char *const host_dpkg_locks[] = {"lock", "lock-frontend", "triggers/Lock"};
+/*
+ * dpkg opens the locks for writing where they stand: it needs its own. The host's overrides name
+ * groups that do not exist inside: there are none.
+ */
+static const char *const host_dpkg_locks[] = {"lock", "lock-frontend", "triggers/Lock",
+					      "statoverride"};
 
 static int host_skel_make(int dirfd, struct err *err)
 {

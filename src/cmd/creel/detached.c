@@ -111,7 +111,7 @@ static int keep_result(struct detached *d, const struct options *options,
 
 static _Noreturn void supervise(struct detached *d, struct options *options, struct run_spec *spec)
 {
-	struct run_result result;
+	struct run_result result = {0};
 	struct err err = {0};
 	int r;
 

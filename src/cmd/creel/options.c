@@ -193,6 +193,11 @@ static int set_label(struct options *options, const struct option *option, const
 		return bad(err, option, value, "it must be KEY=VALUE");
 	if (strcspn(value, "=") > 128 || strlen(value) > 4096)
 		return bad(err, option, value, "at most 128 bytes of KEY and 4096 in all");
+	for (size_t i = 0; i < options->n_labels; i++)
+		if (strncmp(options->labels[i], value, strcspn(value, "=") + 1) == 0) {
+			options->labels[i] = value; /* the last one counts, as with --env */
+			return 0;
+		}
 	if (options->n_labels >= CEIL_LABELS)
 		return bad(err, option, value, "too many of them");
 	options->labels[options->n_labels++] = value;
