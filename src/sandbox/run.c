@@ -1,57 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run.c: see run.h. One poll(2) loop. A descriptor of the caller goes into the sandbox only if it
- * is a pipe or /dev/null: anything else (a file that could be opened again with more rights, a
- * directory, the caller's own terminal) is relayed.
+ * run.c: see run.h. One poll(2) loop over the command's connection, signals, recorded system calls,
+ * out-of-memory events and streams.
  */
-#include "run.h"
+#include "run-private.h"
 
 #include "ceilings.h"
-#include "fs.h"
 #include "io.h"
 #include "keeper.h"
-#include "relay.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
-#include <sys/wait.h>
-#include <termios.h>
 #include <time.h>
 
 const char *const run_end_names[RUN_END_MAX] = {"exit", "signal", "timeout", "cpu",    "memory",
 						"disk", "pids",	  "io",	     "output", "killed"};
 
-#define RUN_WATCH_MS 20 /* how often limits without a controller are looked at */
-#define RUN_DISK_MS  200
-
-struct run {
-	const struct run_spec *spec;
-	struct sandbox *sandbox;
-	struct run_result *result;
-	int conn; /* the command's */
-	int signals;
-	int master;			  /* of the terminal inside, or -1 */
-	struct relay *in, *out, *err_out; /* NULL: passed directly */
-	int to_close[3];		  /* the sandbox's ends, after the spawn */
-	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms;
-	bool ending; /* SIGTERM was sent because of ended_by */
-	bool done;
-	bool exited;
-	int status;
-	unsigned interrupts;
-	struct cgroup_usage peak;
-	struct termios saved;
-	bool raw;
-};
-
-static int64_t run_now_ms(void)
+int64_t run_now_ms(void)
 {
 	struct timespec now;
 
@@ -59,12 +28,12 @@ static int64_t run_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static uint64_t run_limit(const struct run *run, enum limit_kind kind)
+uint64_t run_limit(const struct run *run, enum limit_kind kind)
 {
 	return run->spec->sandbox.limits->of[kind].value;
 }
 
-static void run_signal(struct run *run, int number, enum guest_scope scope)
+void run_signal(struct run *run, int number, enum guest_scope scope)
 {
 	struct guest_signal signal = {.number = (uint32_t)number, .scope = scope};
 
@@ -74,7 +43,7 @@ static void run_signal(struct run *run, int number, enum guest_scope scope)
 }
 
 /* The first cause counts. */
-static void run_end(struct run *run, enum run_end why, bool gently)
+void run_end(struct run *run, enum run_end why, bool gently)
 {
 	if (run->ending)
 		return;
@@ -88,113 +57,6 @@ static void run_end(struct run *run, enum run_end why, bool gently)
 	run_signal(run, SIGCONT, GUEST_SCOPE_ALL); /* a stopped process cannot hear it */
 	run->kill_ms = run_now_ms() + RUN_KILL_GRACE_MS;
 }
-
-/* ---- standard streams ---- */
-
-/* A pipe without a name in a file system. */
-static bool run_is_pipe(int fd)
-{
-	struct statfs st;
-
-	return fstatfs(fd, &st) == 0 && st.f_type == PIPEFS_MAGIC;
-}
-
-static bool run_passes(int fd)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return false;
-	return run_is_pipe(fd) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
-}
-
-static int run_relay_new(struct relay **ret, int in, int out, struct buf *captured, uint64_t cap,
-			 struct err *err)
-{
-	*ret = malloc(sizeof(**ret));
-	if (!*ret)
-		return err_set(err, ENOMEM, "run", "out of memory");
-	relay_init(*ret, in, out, captured, cap);
-	return 0;
-}
-
-/* So that "> /dev/stderr" works inside: it opens the pipe again, as the sandbox's user. */
-static void run_own(const struct run *run, int fd)
-{
-	const struct idmap *map = &run->sandbox->idmap;
-	uint32_t id = run->spec->sandbox.as_root ? idmap_root(map) : idmap_user(map);
-
-	if (!map->rootless && run_is_pipe(fd) && fchown(fd, id, id) < 0)
-		errno = 0;
-}
-
-/* One stream: *ret_fd is what the sandbox gets. */
-static int run_stream(struct run *run, int i, int *ret_fd, struct err *err)
-{
-	const struct limit *cap = &run->spec->sandbox.limits->of[LIMIT_OUTPUT];
-	struct relay **relay = i == 0 ? &run->in : i == 1 ? &run->out : &run->err_out;
-	struct buf *captured = i == 1 ? &run->result->out : &run->result->err_out;
-	bool capture = run->spec->capture && i > 0;
-	int fd = run->spec->stdio[i], pair[2];
-
-	if (!capture && run_passes(fd) && (i == 0 || !cap->named)) {
-		*ret_fd = fd;
-		run_own(run, fd);
-		return 0;
-	}
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return err_errno(err, errno, "run", "pipe");
-	*ret_fd = run->to_close[i] = i == 0 ? pair[0] : pair[1];
-	run_own(run, *ret_fd);
-	if (i == 0)
-		return run_relay_new(relay, fd, pair[1], NULL, 0, err);
-	return run_relay_new(relay, pair[0], capture ? -1 : fd, capture ? captured : NULL,
-			     capture || cap->named ? cap->value : 0, err);
-}
-
-static void run_window_size(struct run *run)
-{
-	struct winsize size;
-
-	if (run->master >= 0 && ioctl(run->spec->stdio[0], TIOCGWINSZ, &size) == 0)
-		ioctl(run->master, TIOCSWINSZ, &size);
-}
-
-static void run_raw(struct run *run, bool on)
-{
-	struct termios raw;
-
-	if (!on && run->raw)
-		tcsetattr(run->spec->stdio[0], TCSADRAIN, &run->saved);
-	if (on && tcgetattr(run->spec->stdio[0], &run->saved) == 0) {
-		raw = run->saved;
-		cfmakeraw(&raw);
-		tcsetattr(run->spec->stdio[0], TCSADRAIN, &raw);
-		run->raw = true;
-		return;
-	}
-	run->raw = false;
-}
-
-static int run_terminal(struct run *run, int master, struct err *err)
-{
-	const struct limit *cap = &run->spec->sandbox.limits->of[LIMIT_OUTPUT];
-	bool capture = run->spec->capture;
-	int r;
-
-	run->master = master;
-	run_window_size(run);
-	r = run_relay_new(&run->in, run->spec->stdio[0], master, NULL, 0, err);
-	if (r == 0)
-		r = run_relay_new(&run->out, master, capture ? -1 : run->spec->stdio[1],
-				  capture ? &run->result->out : NULL,
-				  capture || cap->named ? cap->value : 0, err);
-	if (r == 0)
-		run->out->keep_in = true;
-	return r;
-}
-
-/* ---- what happens ---- */
 
 static const struct {
 	uint32_t step;
@@ -321,104 +183,6 @@ static void run_attempt(struct run *run)
 		run->sandbox->notify_fd = fd_close(run->sandbox->notify_fd);
 }
 
-static void run_oom(struct run *run)
-{
-	struct cgroup_usage usage;
-
-	cgroup_oom_seen(run->sandbox->cgroup);
-	cgroup_read_events(run->sandbox->cgroup, &usage);
-	if (usage.oom_kills)
-		run_end(run, RUN_MEMORY, false);
-}
-
-/* ---- limits that creel enforces ---- */
-
-static void run_watch(struct run *run, int64_t now)
-{
-	const struct sandbox *sandbox = run->sandbox;
-	uint64_t written = run_limit(run, LIMIT_WRITE_TOTAL);
-	struct cgroup_usage usage;
-
-	sandbox_sample(sandbox, &usage);
-	if (usage.memory_peak_bytes > run->peak.memory_peak_bytes)
-		run->peak.memory_peak_bytes = usage.memory_peak_bytes;
-	if (usage.pids_peak > run->peak.pids_peak)
-		run->peak.pids_peak = usage.pids_peak;
-	if (sandbox->memory_by_watch && usage.memory_peak_bytes > run_limit(run, LIMIT_MEMORY))
-		run_end(run, RUN_MEMORY, false);
-	if (sandbox->pids_by_watch && usage.pids_peak > run_limit(run, LIMIT_PIDS))
-		run_end(run, RUN_PIDS, false);
-	if (written && usage.io_write_bytes > written)
-		run_end(run, RUN_IO, false);
-	run->watch_ms = now + RUN_WATCH_MS;
-}
-
-static void run_check_cpu(struct run *run, int64_t now)
-{
-	uint64_t limit = run_limit(run, LIMIT_CPU_TIME), used = 0, left;
-	struct cgroup_usage usage;
-
-	if (run->sandbox->cgroup && cgroup_has(run->sandbox->cgroup, CGROUP_CORE)) {
-		used = cgroup_read_cpu_us(run->sandbox->cgroup) / 1000;
-	} else {
-		sandbox_sample(run->sandbox, &usage);
-		used = (usage.cpu_user_us + usage.cpu_system_us) / 1000;
-	}
-	if (used >= limit) {
-		run_end(run, RUN_CPU, false);
-		return;
-	}
-	/* All CPUs at once could use the rest in left / CPUs. */
-	left = (limit - used) * 1000 / (run_limit(run, LIMIT_CPUS) + 1000);
-	run->cpu_check_ms = now + (int64_t)(left < 5 ? 5 : left > 1000 ? 1000 : left);
-}
-
-static void run_timers(struct run *run)
-{
-	int64_t now = run_now_ms();
-
-	if (run->deadline_ms && now >= run->deadline_ms)
-		run_end(run, RUN_TIMEOUT, true);
-	if (run->kill_ms && now >= run->kill_ms)
-		run->done = true;
-	if (run->cpu_check_ms && now >= run->cpu_check_ms)
-		run_check_cpu(run, now);
-	if (run->watch_ms && now >= run->watch_ms)
-		run_watch(run, now);
-	if (run->disk_ms && now >= run->disk_ms) {
-		if (sandbox_disk_bytes(run->sandbox) > run_limit(run, LIMIT_DISK))
-			run_end(run, RUN_DISK, false);
-		/* A large tree takes long to look at: half of the time at most goes into it. */
-		run->disk_ms = run_now_ms() + (run_now_ms() - now) + RUN_DISK_MS;
-	}
-	if ((run->out && run->out->over) || (run->err_out && run->err_out->over))
-		run_end(run, RUN_OUTPUT, false);
-}
-
-static int run_poll_ms(const struct run *run)
-{
-	const int64_t at[] = {run->deadline_ms, run->kill_ms, run->cpu_check_ms, run->watch_ms,
-			      run->disk_ms};
-	int64_t now = run_now_ms(), least = INT32_MAX;
-
-	for (size_t i = 0; i < ELEMENTSOF(at); i++)
-		if (at[i] && at[i] - now < least)
-			least = at[i] - now;
-	return least == INT32_MAX ? -1 : least < 0 ? 0 : (int)least;
-}
-
-/* Once the caller's input has ended, so does the command's: closed, or ^D on a terminal. */
-static void run_input_end(struct run *run)
-{
-	if (!run->in || !run->in->ended || run->in->out < 0)
-		return;
-	if (run->master < 0)
-		fd_close(run->in->out);
-	else if (write(run->master, "\4", 1) < 0)
-		errno = 0;
-	run->in->out = -1;
-}
-
 static void run_turn(struct run *run)
 {
 	struct relay *const relays[] = {run->in, run->out, run->err_out};
@@ -455,8 +219,6 @@ static void run_turn(struct run *run)
 		run_message(run);
 	run_timers(run);
 }
-
-/* ---- before and after ---- */
 
 static int run_signals(struct run *run, struct err *err)
 {
@@ -504,65 +266,6 @@ static int run_spawn(struct run *run, struct err *err)
 	if (r == 0)
 		r = sandbox_go(run->sandbox, err);
 	return r;
-}
-
-static void run_clocks(struct run *run)
-{
-	const struct sandbox *sandbox = run->sandbox;
-
-	run->started_ms = run_now_ms();
-	if (run_limit(run, LIMIT_TIMEOUT))
-		run->deadline_ms = run->started_ms + (int64_t)run_limit(run, LIMIT_TIMEOUT);
-	if (run_limit(run, LIMIT_CPU_TIME))
-		run->cpu_check_ms = run->started_ms + 1;
-	if (sandbox->memory_by_watch || sandbox->pids_by_watch || run_limit(run, LIMIT_WRITE_TOTAL))
-		run->watch_ms = run->started_ms + RUN_WATCH_MS;
-	if (sandbox->disk_by_watch)
-		run->disk_ms = run->started_ms + RUN_DISK_MS;
-}
-
-/* What the end means, now that everything is dead and counted. */
-static void run_judge(struct run *run)
-{
-	struct run_result *result = run->result;
-	const struct cgroup_usage *usage = &run->sandbox->usage;
-
-	result->pids_hit =
-		usage->pids_refused > 0 || (run->sandbox->pids_by_watch &&
-					    run->peak.pids_peak + 1 >= run_limit(run, LIMIT_PIDS));
-	result->disk_hit = run->sandbox->disk_full;
-	if (usage->oom_kills && (!run->ending || result->ended_by == RUN_EXIT)) {
-		run->ending = true;
-		result->ended_by = RUN_MEMORY;
-	}
-	if (run->exited && WIFSIGNALED(run->status))
-		result->signal = WTERMSIG(run->status);
-	if (run->ending && result->ended_by == RUN_EXIT)
-		return; /* it never started; the code is set */
-	if (run->ending) {
-		result->exit_code = result->ended_by == RUN_TIMEOUT ? 124 : 137;
-		if (!result->signal)
-			result->signal = run->exited ? 0 : SIGKILL;
-		return;
-	}
-	if (!run->exited) {
-		result->ended_by = RUN_KILLED;
-		result->signal = SIGKILL;
-		result->exit_code = 137;
-		return;
-	}
-	result->ended_by = result->signal ? RUN_SIGNAL : RUN_EXIT;
-	result->exit_code = result->signal ? 128 + result->signal : WEXITSTATUS(run->status);
-	/* RLIMIT_CPU stands behind the watchdog. */
-	if (result->signal == SIGXCPU && run_limit(run, LIMIT_CPU_TIME)) {
-		result->ended_by = RUN_CPU;
-		result->exit_code = 137;
-	}
-	/* A command that failed against a wall ended by it; its own code stays. */
-	if (result->exit_code && result->disk_hit)
-		result->ended_by = RUN_DISK;
-	else if (result->exit_code && result->pids_hit)
-		result->ended_by = RUN_PIDS;
 }
 
 static void run_collect(struct run *run)
@@ -614,20 +317,9 @@ static int run_finish_files(struct run *run, struct keeper *keeper, struct err *
 
 static void run_free(struct run *run)
 {
-	if (run->in && run->in->out >= 0 && run->master < 0)
-		fd_close(run->in->out);
-	if (run->out && run->master < 0)
-		fd_close(run->out->in);
-	if (run->err_out)
-		fd_close(run->err_out->in);
-	free(run->in);
-	free(run->out);
-	free(run->err_out);
-	fd_close(run->master);
+	run_streams_free(run);
 	fd_close(run->conn);
 	fd_close(run->signals);
-	for (int i = 0; i < 3; i++)
-		fd_close(run->to_close[i]);
 	run->sandbox = sandbox_free(run->sandbox);
 }
 
