@@ -252,8 +252,15 @@ static void plan_rlimits(const struct sandbox *sandbox, struct plan *plan)
 	plan_rlimit(plan, RLIMIT_MSGQUEUE, 819200, 819200);
 	plan_rlimit(plan, RLIMIT_NICE, 0, 0);
 	plan_rlimit(plan, RLIMIT_RTPRIO, 0, 0);
-	if (of[LIMIT_PIDS].value) /* of each user inside, init excepted */
-		plan_rlimit(plan, RLIMIT_NPROC, of[LIMIT_PIDS].value, of[LIMIT_PIDS].value);
+	/*
+	 * Of each user inside. Init and the keeper can count as well; where the controller counts,
+	 * it is the one to refuse, since it tells.
+	 */
+	if (of[LIMIT_PIDS].value) {
+		uint64_t most = of[LIMIT_PIDS].value + (sandbox->pids_by_watch ? 2 : 8);
+
+		plan_rlimit(plan, RLIMIT_NPROC, most, most);
+	}
 	if (of[LIMIT_CPU_TIME].value)
 		plan_rlimit(plan, RLIMIT_CPU, of[LIMIT_CPU_TIME].value / 1000 + 2,
 			    of[LIMIT_CPU_TIME].value / 1000 + 4);

@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -354,12 +355,17 @@ int sandbox_spawn(struct sandbox *sandbox, struct guest_start start, const char 
 {
 	_cleanup_buf_ struct buf payload = BUF_INIT(CEIL_FRAME);
 	_cleanup_close_ int conn = -EBADF, theirs = -EBADF;
+	const struct timeval patience = {.tv_sec = 2};
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, errno, "sandbox", "socketpair");
 	conn = pair[0];
 	theirs = pair[1];
+	/* An init that sends half a message, or reads none, must not hold the time-out up. */
+	if (setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
+	    setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+		return err_errno(err, errno, "sandbox", "setsockopt");
 	r = guest_start_format(&payload, start, cwd, argv, env);
 	if (r < 0)
 		return err_errno(err, -r, "sandbox", "arguments and environment are too large");
