@@ -450,8 +450,13 @@ void cgroup_read_usage(const struct cgroup *group, struct cgroup_usage *ret_usag
 		usage.cpu_user_us = cgroup_keyed(core, "cpu.stat", "user_usec");
 		usage.cpu_system_us = cgroup_keyed(core, "cpu.stat", "system_usec");
 	} else {
-		usage.cpu_user_us = cgroup_number(core, "cpuacct.usage_user") / 1000;
-		usage.cpu_system_us = cgroup_number(core, "cpuacct.usage_sys") / 1000;
+		/* The parts are sampled at ticks, the sum is exact: split it as they stand. */
+		uint64_t total = cgroup_number(core, "cpuacct.usage") / 1000;
+		uint64_t user = cgroup_number(core, "cpuacct.usage_user") / 1000;
+		uint64_t system = cgroup_number(core, "cpuacct.usage_sys") / 1000;
+
+		usage.cpu_system_us = user + system ? total * system / (user + system) : 0;
+		usage.cpu_user_us = total - usage.cpu_system_us;
 	}
 	usage.memory_peak_bytes = cgroup_number(memory, group->version[CGROUP_MEMORY] == 2
 								? "memory.peak"

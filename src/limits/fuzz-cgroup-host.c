@@ -12,7 +12,6 @@ static void one_mount(const struct cgroup_mount *m, const char *self)
 	char own[100], dir[128];
 	const char *const controllers[] = {NULL, "memory", "cpu", "pids"};
 
-	FUZZ_MUST(m->root_len + m->point_len + m->type_len + m->super_len > 0);
 	for (size_t i = 0; i < ELEMENTSOF(controllers); i++) {
 		if (cgroup_own_path(self, controllers[i], own, sizeof(own)) < 0)
 			continue;

@@ -235,6 +235,22 @@ static int keeper_enter(const struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
+/*
+ * What the parent had open is not the keeper's to hold: a pipe of the caller would have no end for
+ * as long as the run lasts.
+ */
+static void keeper_let_go(const struct sandbox *sandbox, int conn)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	for (int fd = 3; fd < 256; fd++)
+		if (fd != conn && fd != sandbox->layer_fd && fd != sandbox->workspace_fd)
+			close(fd);
+	close_range(256, ~0u, 0);
+}
+
 static _Noreturn void keeper_main(const struct sandbox *sandbox, bool want_changes, int conn)
 {
 	static struct keeper_work work;
@@ -247,6 +263,7 @@ static _Noreturn void keeper_main(const struct sandbox *sandbox, bool want_chang
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (result->r == 0)
 		result->r = keeper_fill(sandbox, &result->err);
+	keeper_let_go(sandbox, conn);
 	if (result->r == 0)
 		result->r = keeper_look(&work, &result->err);
 	if (io_write_full(conn, result, sizeof(*result)) < 0 || result->r < 0)

@@ -194,7 +194,7 @@ static void plan_proc(struct plan *plan)
 	static const char *const masked[] = {
 		"/proc/acpi",	       "/proc/asound",	   "/proc/kcore",	"/proc/keys",
 		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-		"/proc/scsi",	       "/proc/kallsyms",   "/proc/interrupts"};
+		"/proc/scsi",	       "/proc/kallsyms",   "/proc/interrupts",	"/proc/softirqs"};
 	uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
 	plan_add(plan, CELL_FS, "proc", "/proc", PLAN_SEALED | MOUNT_ATTR_NOEXEC);

@@ -117,6 +117,15 @@ static void copied_in(void **state)
 	BAD("--in", file, "--in", file, "true");
 }
 
+static void labels(void **state)
+{
+	(void)state;
+	OK("--label", "a=1", "--label", "ab=2", "--label", "a=3", "true");
+	assert_int_equal(o.n_labels, 2);
+	assert_string_equal(o.labels[0], "a=3");
+	assert_string_equal(o.labels[1], "ab=2");
+}
+
 static void environment(void **state)
 {
 	(void)state;
@@ -126,15 +135,18 @@ static void environment(void **state)
 	assert_string_equal(o.env[1], "AB=2");
 }
 
-/* n times an option, then a command. */
-static int parse_many(const char *option, const char *value, int n)
+/* n times an option, each time with another key in its value, then a command. */
+__attribute__((format(printf, 2, 0))) static int parse_many(const char *option, const char *fmt,
+							    int n)
 {
+	static char values[100][200];
 	const char *words[300] = {"run"};
 	int argc = 1;
 
-	while (n--) {
+	for (int i = 0; i < n; i++) {
+		snprintf(values[i], sizeof(values[i]), fmt, i);
 		words[argc++] = option;
-		words[argc++] = value;
+		words[argc++] = values[i];
 	}
 	words[argc++] = "true";
 	return parse_words(words, &o, &err);
@@ -145,11 +157,12 @@ static void not_too_many(void **state)
 	char value[200];
 
 	(void)state;
-	snprintf(value, sizeof(value), "%s:/data", directory);
-	assert_int_equal(parse_many("--label", "k=v", CEIL_LABELS), 0);
+	snprintf(value, sizeof(value), "%s:/data%%d", directory);
+	assert_int_equal(parse_many("--label", "k%d=v", CEIL_LABELS), 0);
 	assert_int_equal(o.n_labels, CEIL_LABELS);
-	assert_int_equal(parse_many("--label", "k=v", CEIL_LABELS + 1), -EINVAL);
+	assert_int_equal(parse_many("--label", "k%d=v", CEIL_LABELS + 1), -EINVAL);
 	assert_non_null(strstr(err.text, "too many"));
+	assert_int_equal(parse_many("--ro", value, CEIL_MOUNTS), 0);
 	assert_int_equal(parse_many("--ro", value, CEIL_MOUNTS + 1), -EINVAL);
 	assert_non_null(strstr(err.text, "too many"));
 }
@@ -159,8 +172,9 @@ static void not_too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_DIR(directories), WITH_DIR(read_only_mounts), WITH_DIR(the_same_place_twice),
-		WITH_DIR(copied_in),   WITH_DIR(environment),	   WITH_DIR(not_too_many),
+		WITH_DIR(directories),	WITH_DIR(read_only_mounts), WITH_DIR(the_same_place_twice),
+		WITH_DIR(copied_in),	WITH_DIR(environment),	    WITH_DIR(labels),
+		WITH_DIR(not_too_many),
 	};
 
 	return cmocka_run_group_tests_name("options-paths", tests, NULL, NULL);

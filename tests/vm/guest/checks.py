@@ -99,8 +99,8 @@ def creel(*args, seconds=90, **options):
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired as late:
         process.kill()
-        out, err = process.communicate()
-        raise Failed(f"creel {' '.join(args)} took over {seconds} s: {out[-300:]} {err[-300:]}") from late
+        said = ((late.stdout or b"") + (late.stderr or b""))[-300:]  # bytes, whatever was asked for
+        raise Failed(f"creel {' '.join(args)} took over {seconds} s, or left its output open: {said}") from late
     return Ran(process.returncode, out, err, time.monotonic() - began)
 
 
@@ -620,7 +620,7 @@ def detached():
         expect(ran.code == 0, str(ran))
         waited = creel("wait", ran.out.strip(), **options)
         expect(waited.code in (1, 137), f"{ran} / {waited}")
-        ran = creel("run", "--detach", "--", "sleep", "300", **options)
+        ran = creel("run", "--detach", "--", "sleep", "300", seconds=20, **options)
         time.sleep(0.5)
         killed_by = creel("kill", ran.out.strip(), **options)
         expect(killed_by.code == 0, f"{ran} / {killed_by}")
