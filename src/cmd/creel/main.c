@@ -64,6 +64,8 @@ int main(int argc, char **argv)
 {
 	/* The sandbox's tree has the modes that are asked for, whatever the caller's mask is. */
 	umask(022);
+	/* What the caller left open is not for a sandbox, and not for us. */
+	close_range(3, ~0u, 0);
 	/* Buffers come and go: the heap need not be given back and asked for again in between. */
 	mallopt(M_TOP_PAD, 1 << 18);
 	mallopt(M_TRIM_THRESHOLD, 1 << 24);
