@@ -216,7 +216,7 @@ suite() {
 	done
 	as_tester env PYTHONDONTWRITEBYTECODE=1 CREEL="$PWD/$CREEL" \
 		CREEL_ABLATION="$PWD/$OUT/ablation/src/cmd/creel/creel" CREEL_TEST_REQUIRE=all CI="${CI:-}" \
-		/usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --maxfail=25 --junitxml="$xml" "tests/$name" ||
+		/usr/bin/python3 -m pytest -p no:cacheprovider -q -rfEs --maxfail=60 --junitxml="$xml" "tests/$name" ||
 		status=$?
 	/usr/bin/python3 scripts/skips.py "$CREEL" "$xml" || status=1
 	return $status

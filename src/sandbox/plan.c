@@ -30,6 +30,11 @@ static const uint64_t plan_root_caps =
 static const uint64_t plan_init_caps =
 	CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_SETPCAP);
 
+uint64_t plan_caps(bool as_root)
+{
+	return as_root ? plan_root_caps | plan_init_caps : plan_init_caps;
+}
+
 static struct cell_mount *plan_add(struct plan *plan, enum cell_mount_kind kind, const char *source,
 				   const char *target, uint64_t attr)
 {
@@ -372,9 +377,7 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 	plan->cell.uid = plan->cell.gid = map->root_inside;
 	plan->cell.hostname = spec->hostname;
 	plan->cell.seccomp = bits ? spec->seccomp->with_mode_bits : spec->seccomp->plain;
-	plan->cell.caps = spec->as_root ? plan_root_caps | plan_init_caps : plan_init_caps;
-	if (map->single && !spec->as_root)
-		plan->cell.caps = 0;
+	plan->cell.caps = map->single && !spec->as_root ? 0 : plan_caps(spec->as_root);
 	plan_layer(sandbox, plan);
 	plan_image(sandbox, plan);
 	plan_workspace(sandbox, plan);

@@ -24,4 +24,6 @@ struct plan {
 /* init_fd and control_fd are already open. The namespaces and groups come from the sandbox. */
 int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct plan *plan,
 	      struct err *err);
+/* What init keeps, in the user namespace only. */
+uint64_t plan_caps(bool as_root);
 int plan_landlock_abi(void);

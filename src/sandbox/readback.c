@@ -131,6 +131,10 @@ const char *readback_missing(const struct sandbox_readback *r)
 	if (strcmp(r->root_fs, "overlay") != 0 || !strstr(r->root_flags, "nosuid") ||
 	    !strstr(r->root_flags, "nodev"))
 		return "the nosuid,nodev overlay root";
+	if ((strtoull(r->cap_eff, NULL, 16) | strtoull(r->cap_prm, NULL, 16) |
+	     strtoull(r->cap_bnd, NULL, 16)) &
+	    ~plan_caps(true))
+		return "the bound of capabilities";
 	if (strtoull(r->cap_amb, NULL, 16) || strtoull(r->cap_inh, NULL, 16))
 		return "empty inheritable capabilities";
 	return NULL;

@@ -149,7 +149,7 @@ def test_wait_while_it_runs(creel, children):
 
 
 def supervisor_of(creel, name):
-    return int((creel.live / name).read_text())
+    return int((creel.live / name).read_text().split()[0])
 
 
 def test_supervisor_that_is_killed(creel):

@@ -63,6 +63,8 @@ class Ran:
             self.json = json.loads(out)
         except ValueError:
             self.json = None
+        if not isinstance(self.json, dict):
+            self.json = None
 
     def __str__(self):
         text = self.out[-600:]
@@ -548,27 +550,39 @@ def terminal():
 # ---- rootless and control groups ----
 
 
+def give(path, user):
+    """A group as systemd delegates it: the directory and the three files are the user's."""
+    os.makedirs(path, exist_ok=True)
+    for file in ("", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"):
+        os.chown(path + file, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+
+
 def delegated(name, user="ranged"):
-    """A subtree as systemd delegates it: the directory and the three files are the user's."""
     base = f"{CGROUP}/{name}"
     delegate(CGROUP)
-    for path in (base, f"{base}/shell"):
-        os.makedirs(path, exist_ok=True)
-        for file in ("", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"):
-            os.chown(path + file, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    give(base, user)
     return base
 
 
-def rootless_limits(user, group):
-    ran = run("--memory", "64M", "--lang", "python", "-c", "x = b'x' * 300000000", user=user, group=group)
+def leaf(base, user="ranged"):
+    """A new group below a delegated one: each session or unit gets its own."""
+    path = f"{base}/leaf{len(os.listdir(base))}-{time.monotonic_ns()}"
+    give(path, user)
+    return path
+
+
+def rootless_limits(user, base):
+    ran = run("--memory", "64M", "--lang", "python", "-c", "x = b'x' * 300000000", user=user, group=leaf(base, user))
     expect_enforced(ran)
     expect(ran.json["ended_by"] == "memory", str(ran))
     ran = run("--pids", "12", "--", "sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do sleep 9 & done; exit 3",
-              user=user, group=group)
+              user=user, group=leaf(base, user))
     expect(ran.json["limits_hit"]["pids"], str(ran))
-    ran = run("--cpus", "0.25", "--cpu-time", "900ms", "--lang", "python", "-c", "while True: pass", user=user, group=group)
+    ran = run("--cpus", "0.25", "--cpu-time", "900ms", "--lang", "python", "-c", "while True: pass", user=user,
+              group=leaf(base, user))
     expect(ran.json["ended_by"] == "cpu" and ran.json["duration_ms"] > 2000, str(ran))
-    ran = run("--memory", "100M", "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max; echo 1 >/sys/fs/cgroup/memory.max", user=user, group=group)
+    ran = run("--memory", "100M", "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max; echo 1 >/sys/fs/cgroup/memory.max",
+              user=user, group=leaf(base, user))
     expect(ran.json["stdout"] == "104857600\n" and "ead-only" in ran.json["stderr"], str(ran))
     expect(ran.json["usage"]["memory_peak_bytes"] > 0 and ran.json["usage"]["pids_peak"] > 0, str(ran))
     nothing_left(user)
@@ -577,22 +591,21 @@ def rootless_limits(user, group):
 @check("v2")
 def rootless_delegated():
     base = delegated("given")
-    rootless_limits("ranged", f"{base}/shell")
-    expect(os.path.isdir(f"{base}/creel"), "the groups are elsewhere")
+    rootless_limits("ranged", base)
 
 
 @check("v2")
 def rootless_delegated_single_id():
     base = delegated("given-single", "single")
-    rootless_limits("single", f"{base}/shell")
+    rootless_limits("single", base)
 
 
 @check("v2")
 def rootless_delegated_beside_others():
-    base = delegated("given-busy")
-    other = neighbour(f"{base}/shell")
+    shell = leaf(delegated("given-busy"))
+    other = neighbour(shell)
     try:
-        ran = run("--", "true", user="ranged", group=f"{base}/shell")
+        ran = run("--", "true", user="ranged", group=shell)
         expect_enforced(ran)
     finally:
         other.kill()
@@ -603,9 +616,7 @@ def rootless_delegated_beside_others():
 def rootless_alone_in_its_group():
     """`systemd-run --user --scope -p Delegate=yes creel`: creel is the only process of the group that
     it was given, and the one above is not its own."""
-    base = delegated("scope")
-    os.rmdir(f"{base}/shell")
-    ran = run("--", "true", user="ranged", group=base)
+    ran = run("--", "true", user="ranged", group=delegated("scope"))
     expect_enforced(ran)
     nothing_left("ranged")
 
@@ -615,14 +626,17 @@ def detached():
     """The supervisor of a detached run, which outlives its caller."""
     for options in ({}, {"user": "ranged"}):
         if options and not V1:
-            options["group"] = f"{delegated('given-detached')}/shell"
+            options["group"] = leaf(delegated("given-detached"))
         ran = creel("run", "--detach", "--memory", "64M", "--", "sh", "-c", "sleep 1; python3 -c 'x=b\"x\"*200000000'", **options)
         expect(ran.code == 0, str(ran))
-        waited = creel("wait", ran.out.strip(), **options)
+        user = {"user": "ranged"} if options else {}
+        waited = creel("wait", ran.out.strip(), **user)
         expect(waited.code in (1, 137), f"{ran} / {waited}")
+        if "group" in options:
+            options["group"] = leaf(delegated("given-detached"))
         ran = creel("run", "--detach", "--", "sleep", "300", seconds=20, **options)
         time.sleep(0.5)
-        killed_by = creel("kill", ran.out.strip(), **options)
+        killed_by = creel("kill", ran.out.strip(), **user)
         expect(killed_by.code == 0, f"{ran} / {killed_by}")
         nothing_left(options.get("user"))
 
@@ -630,8 +644,8 @@ def detached():
 @check("v2")
 def rootless_kill_9_and_sweep():
     base = delegated("given-killed")
-    expect(killed(group=f"{base}/shell", user="ranged"), "nothing was left")
-    ran = creel("run", "--", "true", user="ranged", group=f"{base}/shell")
+    expect(killed(group=leaf(base), user="ranged"), "nothing was left")
+    ran = creel("run", "--", "true", user="ranged", group=leaf(base))
     expect(ran.code == 0 and "cleaned up after 1" in ran.err, str(ran))
     nothing_left("ranged")
 
@@ -706,8 +720,6 @@ def systemd_user_asks_by_itself():
     ran = by_systemd(user="ranged", env=BUS)
     expect_enforced(ran)
     nothing_left("ranged")
-    units = subprocess.run(["systemctl", "list-units", "creel*"], stdout=subprocess.PIPE, text=True, check=False).stdout
-    return units.splitlines()[-1] if units else ""
 
 
 @check("systemd")
