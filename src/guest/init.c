@@ -15,6 +15,7 @@
 #include "io.h"
 #include "proto.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -199,6 +200,8 @@ int main(void)
 	/* What creel or its caller ignored is not to be ignored by every command inside. */
 	for (int number = 1; number < 32; number++)
 		signal(number, SIG_DFL);
+	/* It came through our exec; it must not go through a command's. */
+	fcntl(GUEST_CONTROL_FD, F_SETFD, FD_CLOEXEC);
 	init.payload = BUF_INIT(CEIL_FRAME);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#define CGROUP_LEAF "creel.self"
+
 static const char *const cgroup_v1_names[CGROUP_CONTROLLER_MAX] = {
 	[CGROUP_CORE] = "cpuacct", [CGROUP_MEMORY] = "memory", [CGROUP_CPU] = "cpu",
 	[CGROUP_PIDS] = "pids",	   [CGROUP_IO] = "blkio",
@@ -161,7 +163,7 @@ static int cgroup_v2_delegate(const char *dir, const char *controllers)
  * If this process is the only one of its group, it goes into a leaf, so that the group can have
  * limited children (what systemd's CGROUP_DELEGATION page asks of whoever gets a delegated group).
  */
-static int cgroup_v2_make_room(const char *dir)
+static int cgroup_v2_make_room(struct cgroup_host *host, const char *dir)
 {
 	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_buf_ struct buf pids = BUF_INIT(CEIL_SMALL_FILE);
@@ -170,9 +172,30 @@ static int cgroup_v2_make_room(const char *dir)
 	if (fd < 0 || io_read_file(fd, "cgroup.procs", &pids) < 0 || !pids.data ||
 	    strtol(pids.data, &end, 10) != getpid() || strcmp(end, "\n") != 0)
 		return -EBUSY;
-	if (mkdirat(fd, "creel.self", 0755) < 0 && errno != EEXIST)
+	if (mkdirat(fd, CGROUP_LEAF, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	return io_write_file(fd, "creel.self/cgroup.procs", "0");
+	snprintf(host->left, sizeof(host->left), "%s", dir);
+	return io_write_file(fd, CGROUP_LEAF "/cgroup.procs", "0");
+}
+
+void cgroup_host_leave(struct cgroup_host *host)
+{
+	_cleanup_close_ int fd =
+		*host->left ? open(host->left, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	if (unlinkat(fd, "creel", AT_REMOVEDIR) == 0 || errno == ENOENT)
+		for (int c = CGROUP_MEMORY; c < CGROUP_CONTROLLER_MAX; c++) {
+			char off[16];
+
+			snprintf(off, sizeof(off), "-%s", cgroup_v2_names[c]);
+			if (io_write_file(fd, "cgroup.subtree_control", off) < 0)
+				errno = 0; /* it was not on */
+		}
+	if (io_write_file(fd, "cgroup.procs", "0") == 0)
+		unlinkat(fd, CGROUP_LEAF, AT_REMOVEDIR);
+	host->left[0] = '\0';
 }
 
 /* Takes dir as the parent if it offers more than `best`; the new best. */
@@ -184,7 +207,7 @@ static int cgroup_v2_take(struct cgroup_host *host, const char *dir, bool own, i
 	if (offer <= best)
 		return best;
 	r = cgroup_v2_delegate(dir, controllers);
-	if (r == -EBUSY && own && cgroup_v2_make_room(dir) == 0)
+	if (r == -EBUSY && own && cgroup_v2_make_room(host, dir) == 0)
 		r = cgroup_v2_delegate(dir, controllers);
 	if (r < 0) {
 		snprintf(host->why, sizeof(host->why), "cgroup v2 at %.80s: %s", dir, strerror(-r));
@@ -213,6 +236,10 @@ static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount 
 
 	if (cgroup_directory(m, own, dir, sizeof(dir)) < 0)
 		return;
+	/* A leaf that an earlier probe made: the group above it is the own one. */
+	if (strlen(dir) > strlen("/" CGROUP_LEAF) &&
+	    strcmp(dir + strlen(dir) - strlen("/" CGROUP_LEAF), "/" CGROUP_LEAF) == 0)
+		*strrchr(dir, '/') = '\0';
 	for (bool first = true; best < CGROUP_PIDS; first = false) {
 		best = cgroup_v2_take(host, dir, first, best);
 		if (strlen(dir) <= m->point_len)

@@ -29,6 +29,7 @@ struct cgroup_host {
 	char parent[CGROUP_CONTROLLER_MAX][512]; /* "" : this controller cannot be had */
 	uint8_t version[CGROUP_CONTROLLER_MAX];	 /* 1 or 2 */
 	char why[160];				 /* what stood in the way of the missing ones */
+	char left[512]; /* the group that this process left for a leaf of it, or "" */
 };
 
 struct cgroup_limits {
@@ -53,6 +54,12 @@ struct cgroup;
 
 /* Finds the parents; a controller that is missing is not an error here. */
 int cgroup_host_probe(struct cgroup_host *ret_host, struct err *err);
+
+/*
+ * Goes back into the group that the probe left, so that others can be put into it again; while
+ * another creel has groups there it stays as it is.
+ */
+void cgroup_host_leave(struct cgroup_host *host);
 
 /*
  * Makes the group `path` (components separated by '/', the last is the sandbox's id) with these

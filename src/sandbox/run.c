@@ -93,8 +93,8 @@ static void run_failed(struct run *run, const struct buf *payload)
 	if (run->spec->capture) {
 		if (buf_append(&run->result->err_out, text, (size_t)n) < 0)
 			run->result->err_truncated = true;
-	} else {
-		fputs(text, stderr);
+	} else if (write(run->spec->stdio[2], text, (size_t)n) < 0) {
+		errno = 0;
 	}
 }
 

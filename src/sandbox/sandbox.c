@@ -521,6 +521,7 @@ struct sandbox *sandbox_free(struct sandbox *sandbox)
 	fd_close(sandbox->workspace_userns_fd);
 	fd_close(sandbox->workspace_fd);
 	sandbox->cgroup = cgroup_free(sandbox->cgroup);
+	cgroup_host_leave(&sandbox->host);
 	if (sandbox->layer_is_directory && sandbox->live.fd >= 0)
 		idmap_remove_tree(sandbox->state, "layers", sandbox->live.id);
 	live_done(&sandbox->live);

@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-#define HOST_IMAGE_VERSION 2
+#define HOST_IMAGE_VERSION 3
 #define HOST_IMAGE_USER	   1000
 
 struct host_dir {
@@ -173,7 +173,7 @@ static bool host_has_login(const struct buf *text)
 	return false;
 }
 
-static int host_copy_file(int from, const char *name, int to, mode_t mode)
+static int host_copy_file(int from, const char *name, int to, mode_t mode, bool as_it_is)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(16u << 20);
 	_cleanup_close_ int out = -EBADF;
@@ -181,7 +181,7 @@ static int host_copy_file(int from, const char *name, int to, mode_t mode)
 
 	if (r < 0)
 		return r == -E2BIG ? 0 : r;
-	if (host_has_login(&text))
+	if (!as_it_is && host_has_login(&text))
 		return 0;
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode & 0755);
 	if (out < 0)
@@ -209,7 +209,7 @@ static int host_copy(int from, const char *name, int to, unsigned depth)
 		return symlinkat(link, to, name) < 0 && errno != EEXIST ? -errno : 0;
 	}
 	if (S_ISREG(st.st_mode))
-		return st.st_mode & S_IROTH ? host_copy_file(from, name, to, st.st_mode) : 0;
+		return st.st_mode & S_IROTH ? host_copy_file(from, name, to, st.st_mode, false) : 0;
 	if (!S_ISDIR(st.st_mode) || (st.st_mode & 05) != 05 || depth > 8)
 		return 0;
 	if (mkdirat(to, name, 0755) < 0 && errno != EEXIST)
@@ -498,6 +498,27 @@ static const struct {
 static const char *const host_dpkg_locks[] = {"lock", "lock-frontend", "triggers/Lock",
 					      "statoverride"};
 
+/* dpkg keeps the last version of these by a hard link, which a file of nobody's refuses: copies. */
+static const char *const host_dpkg_data[] = {"status", "diversions", "available"};
+
+static int host_skel_dpkg(int dirfd)
+{
+	_cleanup_close_ int from = open("/var/lib/dpkg", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int to = openat(dirfd, "new/dpkg", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = 0;
+
+	if (from < 0 || to < 0)
+		return 0;
+	for (size_t i = 0; i < ELEMENTSOF(host_dpkg_locks); i++)
+		fd_close(openat(to, host_dpkg_locks[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
+	for (size_t i = 0; r == 0 && i < ELEMENTSOF(host_dpkg_data); i++) {
+		r = host_copy_file(from, host_dpkg_data[i], to, 0644, true);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	return r;
+}
+
 static int host_skel_make(int dirfd, struct err *err)
 {
 	int r = fs_remove_tree(dirfd, "new");
@@ -517,12 +538,8 @@ static int host_skel_make(int dirfd, struct err *err)
 		if (r == 0 && from >= 0)
 			r = to < 0 ? -errno : host_skel_copy(from, to, 0);
 	}
-	for (size_t i = 0; r == 0 && i < ELEMENTSOF(host_dpkg_locks); i++) {
-		char path[96];
-
-		snprintf(path, sizeof(path), "new/dpkg/%s", host_dpkg_locks[i]);
-		fd_close(openat(dirfd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
-	}
+	if (r == 0)
+		r = host_skel_dpkg(dirfd);
 	return r < 0 ? err_errno(err, -r, "host-image", "cannot make the directory tree of /usr")
 		     : 0;
 }

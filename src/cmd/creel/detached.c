@@ -130,6 +130,7 @@ static _Noreturn void supervise(struct detached *d, struct options *options, str
 			_exit(CREEL_EXIT_FAILED);
 		_exit(creel_fail(&err, false));
 	}
+	result_explain(options, &result, spec->stdio[2]);
 	r = keep_result(d, options, &result);
 	run_result_done(&result);
 	_exit(r < 0 ? CREEL_EXIT_FAILED : 0);
@@ -347,7 +348,7 @@ int cmd_logs(int argc, char **argv)
 
 int cmd_kill(int argc, char **argv)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT(64);
+	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_SMALL_FILE);
 	_cleanup_close_ int live = -EBADF, pidfd = -EBADF;
 	struct run_ref ref;
 	struct err err = {0};

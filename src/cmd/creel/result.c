@@ -202,7 +202,7 @@ static void result_value(enum limit_kind kind, uint64_t value, char *ret, size_t
 	snprintf(ret, size, "%llu%c", (unsigned long long)value, units[unit]);
 }
 
-void result_explain(const struct options *options, const struct run_result *result)
+void result_explain(const struct options *options, const struct run_result *result, int fd)
 {
 	static const struct {
 		enum run_end end;
@@ -224,11 +224,11 @@ void result_explain(const struct options *options, const struct run_result *resu
 			continue;
 		result_value(table[i].kind, options->limits.of[table[i].kind].value, value,
 			     sizeof(value));
-		fprintf(stderr, "creel: ended by %s of %s; raise it with %s\n", table[i].what,
-			value, limit_options[table[i].kind]);
+		dprintf(fd, "creel: ended by %s of %s; raise it with %s\n", table[i].what, value,
+			limit_options[table[i].kind]);
 	}
 	if (result->skipped)
-		fprintf(stderr,
+		dprintf(fd,
 			"creel: --out left out %llu files: devices, pipes, sockets, or links that "
 			"lead outside\n",
 			(unsigned long long)result->skipped);

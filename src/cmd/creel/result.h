@@ -7,5 +7,5 @@
 
 _must_check_ int result_json(const struct options *options, const struct run_result *result,
 			     struct buf *out);
-/* On stderr, if a limit ended the run or something could not be kept. */
-void result_explain(const struct options *options, const struct run_result *result);
+/* A line to fd, if a limit ended the run or something could not be kept. */
+void result_explain(const struct options *options, const struct run_result *result, int fd);

@@ -264,7 +264,7 @@ int cmd_run(int argc, char **argv)
 		return creel_fail(&err, json);
 	code = result.exit_code;
 	if (!options.json)
-		result_explain(&options, &result);
+		result_explain(&options, &result, 2);
 	else if (print_result(&options, &result, &err) < 0)
 		code = creel_fail(&err, false);
 	run_result_done(&result);
