@@ -91,11 +91,9 @@ static int child_prepare(struct cell_plan *plan, int report, int *fds, struct er
 	if (network(plan, err) < 0)
 		return -EIO;
 	wait_for_parent(plan, report);
-	if (plan->rootless && walls_enter_ids(plan, err) < 0)
-		return -EIO;
-	if (mounts_build(plan, &fds[0], &sysctl, err) < 0 || join_groups(plan, err) < 0)
-		return -EIO;
-	if (!plan->rootless && walls_enter_ids(plan, err) < 0)
+	if ((plan->rootless && walls_enter_ids(plan, err) < 0) ||
+	    mounts_build(plan, &fds[0], &sysctl, err) < 0 || join_groups(plan, err) < 0 ||
+	    (!plan->rootless && walls_enter_ids(plan, err) < 0))
 		return -EIO;
 	return walls_raise(plan, sysctl, &fds[1], err);
 }

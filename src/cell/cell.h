@@ -25,6 +25,7 @@ enum cell_mount_kind {
 	CELL_MASK, /* target is hidden: a file behind /dev/null, a directory behind an empty one */
 	CELL_READONLY, /* target is bound onto itself, read-only */
 	CELL_SYMLINK,  /* source: what the link holds */
+	CELL_SEAL,     /* the mount at target gets attr, now that it is filled */
 };
 
 struct cell_mount {

@@ -114,10 +114,15 @@ static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
 	const char *name = mount->target + (*mount->target == '/');
 	int base = name > mount->target ? rootfd : stage;
 	_cleanup_close_ int target = -EBADF, fd = -EBADF;
+	struct mount_attr seal = {.attr_set = mount->attr};
 	struct stat st = {0};
 
 	if (mount->kind == CELL_SYMLINK)
 		return symlinkat(mount->source, base, name) < 0 ? FAIL("cannot link %s", name) : 0;
+	if (mount->kind == CELL_SEAL)
+		return mount_setattr(base, name, 0, &seal, sizeof(seal))
+			       ? FAIL("cannot seal %s", name)
+			       : 0;
 	if (mount->kind == CELL_MASK || mount->kind == CELL_READONLY) {
 		target = open_in(base, name, O_PATH);
 		if (target < 0 && errno == ENOENT)
@@ -172,11 +177,9 @@ int mounts_build(const struct cell_plan *plan, int *ret_layer, int *ret_sysctl, 
 {
 	_cleanup_close_ int stage = stage_open(plan, err), rootfd = -EBADF, sysctl = -EBADF;
 
-	if (stage < 0)
-		return stage;
 	/* Overlay options name their directories relative to the stage. */
-	if (fchdir(stage) < 0)
-		return FAIL("cannot enter the stage");
+	if (stage < 0 || fchdir(stage) < 0)
+		return stage < 0 ? stage : FAIL("cannot enter the stage");
 	for (size_t i = 0; i < plan->n_mounts; i++) {
 		if (rootfd < 0 && plan->mounts[i].target[0] == '/')
 			rootfd = open_in(stage, plan->root, O_PATH | O_DIRECTORY);

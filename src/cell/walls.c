@@ -103,12 +103,10 @@ int walls_raise(const struct cell_plan *plan, int sysctl, int *ret_notify, struc
 		return FAIL("no_new_privs");
 	if (CELL_STANDS(plan, CELL_WALL_LANDLOCK) && plan->landlock_fs && landlock(plan, err) < 0)
 		return -EIO;
-	if (CELL_STANDS(plan, CELL_WALL_SECCOMP)) {
-		notify = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-				      SECCOMP_FILTER_FLAG_NEW_LISTENER, &plan->seccomp);
-		if (notify < 0)
-			return FAIL("seccomp");
-	}
+	if (CELL_STANDS(plan, CELL_WALL_SECCOMP) &&
+	    (notify = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				   SECCOMP_FILTER_FLAG_NEW_LISTENER, &plan->seccomp)) < 0)
+		return FAIL("seccomp");
 	if (CELL_STANDS(plan, CELL_WALL_CAPS) && capabilities(plan->caps, err) < 0)
 		return -EIO;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)

@@ -186,6 +186,8 @@ static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
 	plan_option(mount, "size", plan->shm);
 	plan_option(mount, "nr_inodes", "16384");
 	plan_owned(sandbox, plan, mount);
+	/* Nobody swaps a node or a link, root inside neither (CVE-2025-31133). */
+	plan_add(plan, CELL_SEAL, NULL, "/dev", MOUNT_ATTR_RDONLY);
 }
 
 /*

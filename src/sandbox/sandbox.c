@@ -291,6 +291,11 @@ int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 	if (sandbox->set)
 		return 0;
 	r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
+	if (r == -EINVAL && strstr(err->text, "mapped ids"))
+		return err_wrap(err,
+				"this kernel cannot show these files with other ids (a tmpfs needs "
+				"Linux 6.3; network and FUSE filesystems cannot; use a directory "
+				"on a disk, or --in)");
 	if (r != 0)
 		return r < 0 ? r
 			     : err_set(err, EPIPE, "sandbox", "the sandbox's first process died");

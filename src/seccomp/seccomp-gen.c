@@ -39,13 +39,15 @@ enum gen_action {
 	GEN_MODE2,
 	GEN_OPEN,
 	GEN_OPENAT,
+	GEN_RENAME2,
 	GEN_ACTION_MAX
 };
 
 static const char *const gen_action_names[GEN_ACTION_MAX] = {
-	[GEN_ALLOW] = "allow",	 [GEN_RECORD] = "record", [GEN_CLONE] = "clone",
-	[GEN_SOCKET] = "socket", [GEN_IOCTL] = "ioctl",	  [GEN_MODE1] = "mode1",
-	[GEN_MODE2] = "mode2",	 [GEN_OPEN] = "open",	  [GEN_OPENAT] = "openat",
+	[GEN_ALLOW] = "allow",	   [GEN_RECORD] = "record", [GEN_CLONE] = "clone",
+	[GEN_SOCKET] = "socket",   [GEN_IOCTL] = "ioctl",   [GEN_MODE1] = "mode1",
+	[GEN_MODE2] = "mode2",	   [GEN_OPEN] = "open",	    [GEN_OPENAT] = "openat",
+	[GEN_RENAME2] = "rename2",
 };
 
 struct gen_arch {
@@ -208,6 +210,10 @@ static void gen_check(struct gen_program *p, enum gen_action action, bool mode_b
 	case GEN_OPEN:
 	case GEN_OPENAT:
 		gen_check_open(p, action == GEN_OPEN ? 1 : 2);
+		break;
+	case GEN_RENAME2: /* RENAME_WHITEOUT leaves a device node that a later overlay would obey */
+		gen_load_arg(p, 4);
+		gen_jump(p, BPF_JSET, 4, GEN_REFUSE, GEN_ALLOW);
 		break;
 	default:
 		errx(1, "no check for action %d", action);

@@ -11,6 +11,7 @@ breaks in no column has two walls or more.
 `<!-- ablation:end -->` of FILE (docs/SECURITY.md); without it the table goes to stdout."""
 
 import argparse
+import contextlib
 import fnmatch
 import json
 import os
@@ -38,7 +39,23 @@ TWO_WALLS = ("namespaces.*", "mount.*", "newmount.*", "chroot.*", "handle.*", "i
              "syscalls.*_module", "syscalls.kexec*", "syscalls.vhangup")
 
 # Where the kernel has no second wall: (case, layers, reason).
-EXCEPTIONS = ()
+EXCEPTIONS = (
+    ("namespaces.clone3_plain", ("seccomp",),
+     "clone3 without flags is fork; ENOSYS only makes libc fall back to clone"),
+    ("newmount.fsconfig", ("seccomp",),
+     "the kernel asks for rights in fsopen, without which there is nothing to configure"),
+    ("init.write_timerslack_ns", ("caps",),
+     "the kernel asks for CAP_SYS_NICE alone, and the slack of init's timers leads nowhere"),
+)
+
+# A case that breaks in no column has a second wall: here are the walls, switched off together.
+# It must hold while any one of them stands. (layers, program, case)
+COMBINATIONS = (
+    (("seccomp", "nsmax"), "namespaces", "namespaces.unshare_user"),
+    (("seccomp", "nsmax", "landlock"), "cgroups", "cgroup.mount_memory"),
+    (("seccomp", "caps"), "mounts", "chroot.call"),
+    (("nnp", "nosuid", "caps"), "setuid-exec", "setuid.exec_capable_copy"),
+)
 
 
 def exception_for(case, layer):
@@ -56,13 +73,14 @@ def programs():
     return [name for name in attack_names() if "alone" not in attack_needs(name)]
 
 
-def measure(whos, attacks, layer, progress=None):
-    """{case: set of verdicts} over both users and both ways of starting, without `layer`."""
+def measure(whos, attacks, layer, names, progress=None):
+    """{case: set of verdicts} of programs over both users and all ways of starting; `layer` is
+    what is off, a name or several with commas."""
     found = {}
     for who in whos.values():
         who.extra_env = {"CREEL_ABLATE": layer} if layer else {}
         for user in ("user", "root"):
-            for name in programs():
+            for name in names:
                 if progress:
                     progress(f"{layer or 'all on'}: {who.name} {user} {name}")
                 attempt = try_attack(who, user, name, attacks)
@@ -74,8 +92,9 @@ def measure(whos, attacks, layer, progress=None):
     return found
 
 
-def build_table(binary, progress=None):
-    """{case: {layer: "held" or "BROKEN"}}, the layer "" being the product as it is."""
+@contextlib.contextmanager
+def ready(binary):
+    """(whos, directory of compiled attacks) for a build."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix="creel-ablation-"))
     directory.chmod(0o755)
     try:
@@ -83,18 +102,34 @@ def build_table(binary, progress=None):
         attacks.mkdir(mode=0o755)
         compile_attacks(attacks)
         make_suid_copies(attacks)
-        whos = make_whos(binary, directory)
-        table = {}
-        for layer in ("", *LAYERS):
-            for case, verdicts in measure(whos, attacks, layer, progress).items():
-                if verdicts != {"SKIP"}:
-                    cell = "BROKEN" if "BROKEN" in verdicts else "held"
-                    table.setdefault(case, {})[layer] = cell
-        return table
+        yield make_whos(binary, directory), attacks
     finally:
         if os.geteuid() == 0:
             remove_canaries()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def build_table(whos, attacks, progress=None):
+    """{case: {layer: "held" or "BROKEN"}}, the layer "" being the product as it is."""
+    table = {}
+    for layer in ("", *LAYERS):
+        for case, verdicts in measure(whos, attacks, layer, programs(), progress).items():
+            if verdicts != {"SKIP"}:
+                cell = "BROKEN" if "BROKEN" in verdicts else "held"
+                table.setdefault(case, {})[layer] = cell
+    return table
+
+
+def try_combinations(whos, attacks, progress=None):
+    """[(layers, case, broken with all off, [one layer on with which it broke still])]."""
+    results = []
+    for layers, program, case in COMBINATIONS:
+        def breaks(off, program=program, case=case):
+            found = measure(whos, attacks, ",".join(off), [program], progress)
+            return "BROKEN" in found.get(case, set())
+        not_held = [on for on in layers if breaks([l for l in layers if l != on])]
+        results.append((layers, case, breaks(layers), not_held))
+    return results
 
 
 def holders(cells):
@@ -128,8 +163,18 @@ def markdown(table, full=False):
     count = len(table)
     two = sum(holders(cells) == "two walls or more" for cells in table.values())
     lines += ["", f"{count} cases, each tried as uid 1000 and as root of the sandbox, by creel run "
-              f"as root and as an ordinary user. {two} hold with any one layer off; a column says "
-              "what is reached (not necessarily gained) when that layer alone is off."]
+              "as root, as an ordinary user and as one without subordinate ids. "
+              f"{two} hold with any one layer off; a column says what is reached (not necessarily "
+              "gained) when that layer alone is off."]
+    return "\n".join(lines)
+
+
+def combinations_markdown(results):
+    lines = ["", "Several walls off together, to show that each of them stands:", "",
+             "| off | then broken | held while any one of them stands |", "|---|---|---|"]
+    for layers, case, broken, not_held in results:
+        lines.append(f"| {', '.join(layers)} | {f'`{case}`' if broken else 'nothing'} | "
+                     f"{'no: not by ' + ', '.join(not_held) if not_held else 'yes'} |")
     return "\n".join(lines)
 
 
@@ -164,8 +209,12 @@ def main():
     binary = pathlib.Path(os.environ.get("CREEL_ABLATION", REPO / "build-ablation" / "creel"))
     if not binary.exists():
         sys.exit(f"ablation: {binary} does not exist: build it or set CREEL_ABLATION")
-    table = build_table(binary.resolve(), lambda text: print(text, file=sys.stderr))
-    text = markdown(table, options.full)
+    def progress(text):
+        print(text, file=sys.stderr)
+    with ready(binary.resolve()) as (whos, attacks):
+        table = build_table(whos, attacks, progress)
+        text = markdown(table, options.full)
+        text += "\n" + combinations_markdown(try_combinations(whos, attacks, progress))
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(table, indent=1, sort_keys=True))
     if options.markdown:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No attack depends on one layer alone where threats.md names two (see ablation.py)."""
 
+import fnmatch
 import os
 import pathlib
 
@@ -10,13 +11,19 @@ import ablation
 
 
 @pytest.fixture(scope="module")
-def table():
+def prepared():
     path = os.environ.get("CREEL_ABLATION")
     if not path:
         pytest.skip("CREEL_ABLATION is not set: the build whose layers can be switched off")
     binary = pathlib.Path(path).resolve()
     assert binary.exists(), f"CREEL_ABLATION={path} does not exist"
-    return ablation.build_table(binary)
+    with ablation.ready(binary) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def table(prepared):
+    return ablation.build_table(*prepared)
 
 
 def test_everything_holds_with_all_layers_on(table):
@@ -39,7 +46,13 @@ def test_two_walls(table):
 
 def test_the_list_of_two_walls_is_not_empty(table):
     """Each pattern still matches a case: a renamed case must not drop out unnoticed."""
-    import fnmatch
     idle = [pattern for pattern in ablation.TWO_WALLS
             if not any(fnmatch.fnmatchcase(case, pattern) for case in table)]
     assert not idle, idle
+
+
+def test_walls_stand_alone(prepared):
+    """Off together they let the attack through; any one of them alone holds it."""
+    for layers, case, broken, not_held in ablation.try_combinations(*prepared):
+        assert broken, f"{case} holds with {layers} off: a switch does nothing, or a wall is unnamed"
+        assert not not_held, f"{case} is not held by {not_held} alone"

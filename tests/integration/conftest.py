@@ -3,7 +3,7 @@
 
 import os
 import pathlib
-import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +22,8 @@ def session_directory():
     path = pathlib.Path(tempfile.mkdtemp(prefix="creel-itest-"))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    # Tens of thousands of directories: rm is many times faster than shutil.rmtree.
+    subprocess.run(["rm", "-rf", "--one-file-system", path], timeout=300, check=False)
 
 
 @pytest.fixture(scope="session")

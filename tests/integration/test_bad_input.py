@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 
 import pytest
@@ -15,6 +16,8 @@ import creelkit
 
 def refused(creel, *args, says=(), **kw):
     """125 and one line; under --json one object that says the same; and nothing stays."""
+    if not creel.live.exists():
+        creel.run("--", "true")
     before = creel.live_ids(), sorted(os.listdir(creel.state))
     done = creel.run(*args, **kw)
     assert done.code == 125, done
@@ -252,7 +255,12 @@ def small_disk(creel, size):
     try:
         yield place
     finally:
-        subprocess.run(["umount", place], check=True, timeout=20)
+        for name in os.listdir(place / "run" / "live"):  # a run that should have ended
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                os.kill(int((place / "run" / "live" / name).read_text().split()[0]),
+                        signal.SIGKILL)
+        creelkit.wait_until(lambda: subprocess.run(["umount", place], timeout=20,
+                                                   capture_output=True).returncode == 0, 5, 0.2)
 
 
 @pytest.mark.parametrize("room", [0, 4096, 16384, 65536, 262144])
@@ -261,10 +269,9 @@ def test_full_disk_for_the_state(creels, creel, room):
     if "root" not in creels:
         pytest.skip("mounting needs root")
     with small_disk(creel, "8M") as place:
-        with open(place / "ballast", "wb") as file, contextlib.suppress(OSError):
-            while True:
-                file.write(b"x" * 4096)
-                file.flush()
+        with open(place / "ballast", "wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(b"x" * 4096):
+                pass
         os.truncate(place / "ballast", max(0, (place / "ballast").stat().st_size - room))
         done = creel.run("--state", place, "--", "true")
         assert done.code in (0, 125), done
@@ -295,10 +302,12 @@ def test_no_processes_left(rootless_creel):
     if creel.uid == os.geteuid():
         pytest.skip("it would count the processes of this very user")
 
-    def limit():
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-
-    done = creel.run("--", "true", preexec_fn=limit)
+    # The limit comes after the change of user, or execve() itself would fail.
+    words = creel.command("run", "--", "true")
+    at = words.index(str(creel.binary))
+    process = subprocess.run([*words[:at], "prlimit", "--nproc=0", *words[at:]],
+                             env=creel.environment(), capture_output=True, timeout=30)
+    done = creelkit.Result(("run",), process.returncode, process.stdout, process.stderr, 0)
     assert done.code == 125 and done.err.count(b"\n") == 1, done
     assert "Resource temporarily unavailable" in done.errors, done
     assert not creel.live_ids()

@@ -5,7 +5,7 @@
 # of this machine's own suite, from this machine's own apt sources) is kept outside the repository.
 #
 #   tests/vm/run.sh [--kernel 6.1] [--layout v2|v1|systemd] [--creel PATH] [--only WORD[,WORD…]]
-#                   [--list] [--log FILE]
+#                   [--log FILE]
 #
 # Prints one line a check, "VM-CHECK NAME ok|FAIL|skip DETAIL", and a last line
 # "VM-DONE checks=N failed=N seconds=N boot=N". Exit: 0 all passed, 1 a check failed or the machine

@@ -5,7 +5,7 @@
 # A line is an action and the calls that get it:
 #   allow            whatever the arguments are
 #   record           EPERM by the supervisor, which notes the attempt: no honest program makes these
-#   clone socket ioctl mode1 mode2 open openat
+#   clone socket ioctl mode1 mode2 open openat rename2
 #                    allowed after a look at the arguments (seccomp-gen.c says which)
 # name=NUMBER is for calls that an older libseccomp does not know; numbers from 424 on are the same
 # on every architecture.
@@ -18,7 +18,7 @@ allow    nanosleep getitimer alarm setitimer getpid sendfile connect accept acce
 allow    sendmsg recvmsg sendmmsg recvmmsg shutdown bind listen getsockname getpeername
 allow    setsockopt getsockopt fork vfork execve execveat exit exit_group wait4 waitid kill uname
 allow    semget semop semctl semtimedop msgget msgsnd msgrcv msgctl fcntl flock fsync fdatasync
-allow    truncate ftruncate getdents getdents64 getcwd chdir fchdir rename renameat renameat2 mkdir
+allow    truncate ftruncate getdents getdents64 getcwd chdir fchdir rename renameat mkdir
 allow    mkdirat rmdir link linkat unlink unlinkat symlink symlinkat readlink readlinkat chown fchown
 allow    lchown fchownat umask gettimeofday getrlimit setrlimit prlimit64 getrusage sysinfo times
 allow    getuid getgid setuid setgid geteuid getegid setpgid getppid getpgrp setsid setreuid setregid
@@ -50,6 +50,7 @@ mode1    chmod fchmod creat mknod
 mode2    fchmodat fchmodat2=452 mknodat
 open     open
 openat   openat
+rename2  renameat2
 
 # sync(2) is not here: it flushes every filesystem of the host. syncfs(2) and fsync(2) do the same
 # for the sandbox's own files.
