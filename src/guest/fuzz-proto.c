@@ -23,8 +23,8 @@ static void read_stream(const uint8_t *data, size_t size, size_t max, size_t max
 	FUZZ_MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	/* It fits into the socket's buffer. The first byte carries a descriptor every other time.
 	 */
-	if (size)
-		r = io_send_fds(pair[0], data, size, &pair[1], data[0] & 1 ? 1 : 0);
+	FUZZ_MUST(size == 0 ||
+		  io_send_fds(pair[0], data, size, &pair[1], data[0] & 1 ? 1 : 0) == 0);
 	close(pair[0]);
 	shutdown(pair[1], SHUT_WR);
 	do {

@@ -23,6 +23,11 @@ static void one_mount(const struct cgroup_mount *m, const char *self)
 		FUZZ_MUST(m->super_len >= 6);
 }
 
+static void inside(const char *line, size_t n, const char *part, size_t len)
+{
+	FUZZ_MUST(part >= line && part + len <= line + n);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *self = fuzz_text(data, size);
@@ -37,10 +42,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		next = line[n] ? line + n + 1 : line + n;
 		if (cgroup_mount_parse(copy, n, &m)) {
-			FUZZ_MUST(m.root >= copy && m.root + m.root_len <= copy + n);
-			FUZZ_MUST(m.point >= copy && m.point + m.point_len <= copy + n);
-			FUZZ_MUST(m.type >= copy && m.type + m.type_len <= copy + n);
-			FUZZ_MUST(m.super >= copy && m.super + m.super_len <= copy + n);
+			inside(copy, n, m.root, m.root_len);
+			inside(copy, n, m.point, m.point_len);
+			inside(copy, n, m.type, m.type_len);
+			inside(copy, n, m.super, m.super_len);
 			one_mount(&m, self);
 		}
 		free(copy);

@@ -44,7 +44,7 @@ static bool parse(const char *line, struct cgroup_mount *m)
 
 static void mount_lines(void **state)
 {
-	struct cgroup_mount m;
+	struct cgroup_mount m = {0};
 
 	(void)state;
 	assert_true(

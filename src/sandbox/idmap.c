@@ -348,8 +348,8 @@ void idmap_remove_tree(const struct state *state, const char *kind, const char *
 	char parent[512], path[1024];
 	struct idmap_removal removal = {parent, name};
 	struct live none = LIVE_INIT;
-	struct idmap map;
-	struct err err;
+	struct idmap map = {0};
+	struct err err = {0};
 
 	snprintf(parent, sizeof(parent), "%s/%s", state->data, kind);
 	snprintf(path, sizeof(path), "%s/%s", parent, name);

@@ -162,8 +162,9 @@ int config_profile(const char *name, struct options *options, struct err *err)
 	if (r < 0)
 		return r;
 	root = yaml_document_get_root_node(&config.document);
-	r = root ? config_mapping(&config, root, err)
-		 : err_set(err, EINVAL, "config", "%s is empty", config.path);
+	if (!root)
+		return err_set(err, EINVAL, "config", "%s is empty", config.path);
+	r = config_mapping(&config, root, err);
 	if (r == 0) {
 		yaml_node_pair_t *pair = root->data.mapping.pairs.start;
 		bool one = root->data.mapping.pairs.top - pair == 1;

@@ -32,7 +32,7 @@ static const char *const verdict_names[] = {"ok", "limited", "missing"};
 struct check {
 	const char *name;
 	enum verdict verdict;
-	char found[200];
+	char found[400];
 	char fix[300];
 };
 
@@ -204,7 +204,7 @@ static void check_languages(struct doctor *doctor)
 	char list[400];
 
 	lang_list(list, sizeof(list));
-	add(doctor, "languages", VERDICT_OK, "", "%.190s", list);
+	add(doctor, "languages", VERDICT_OK, "", "%s", list);
 }
 
 static void check_levels(struct doctor *doctor)
