@@ -31,7 +31,8 @@ static void check_mount(const struct cell_mount *mount)
 {
 	size_t n = 0;
 
-	FUZZ_MUST(mount->kind == CELL_SYMLINK || mount->attr & MOUNT_ATTR_NOSUID);
+	FUZZ_MUST(mount->kind == CELL_SYMLINK || mount->kind == CELL_SEAL ||
+		  mount->attr & MOUNT_ATTR_NOSUID);
 	FUZZ_MUST(mount->target && mount->idmap >= 0 && mount->idmap <= 2);
 	while (n < ELEMENTSOF(mount->options) && mount->options[n])
 		n += 2;

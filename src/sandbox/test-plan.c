@@ -105,7 +105,7 @@ static void check_mount(const struct cell_mount *mount)
 	bool sealed = mount->attr & MOUNT_ATTR_NOSUID;
 	bool nodev = mount->attr & MOUNT_ATTR_NODEV;
 
-	if (mount->kind == CELL_SYMLINK)
+	if (mount->kind == CELL_SYMLINK || mount->kind == CELL_SEAL)
 		return;
 	if (!sealed || (!nodev && !may_have_devices(mount)))
 		fail_msg("%s has attributes %llx", mount->target, (unsigned long long)mount->attr);

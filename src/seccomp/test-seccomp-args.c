@@ -202,6 +202,8 @@ static void modes_of_mknod(void **state)
 static void modes_of_open(void **state)
 {
 	static const struct args_case cases[] = {
+		{SYS_renameat2, {3, 0, 3, 0, 1}, ALLOW, ALLOW},
+		{SYS_renameat2, {3, 0, 3, 0, 4}, REFUSE, REFUSE}, /* RENAME_WHITEOUT */
 		{SYS_openat, {3, 0, O_RDONLY, 0}, ALLOW, ALLOW},
 		{SYS_openat, {3, 0, O_RDONLY, 06777}, ALLOW, ALLOW}, /* left in the register */
 		{SYS_openat, {3, 0, O_WRONLY | O_CREAT, 0644}, ALLOW, ALLOW},

@@ -52,7 +52,7 @@ static int call_number(char *word)
 static void profile_line(char *line)
 {
 	static const char *const actions[] = {"allow", "record", "clone", "socket", "ioctl",
-					      "mode1", "mode2",	 "open",  "openat"};
+					      "mode1", "mode2",	 "open",  "openat", "rename2"};
 	const char *known = NULL;
 	char *save = NULL, *word = strtok_r(line, " \t\n", &save);
 

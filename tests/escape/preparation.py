@@ -15,7 +15,8 @@ import socket
 import stat
 import subprocess
 
-from harness import RUN_SECONDS, Traces, attack_needs, host_tree, new_token, parse_cases
+from harness import (RUN_SECONDS, Traces, attack_needs, ensure_user, host_tree, new_token,
+                     parse_cases)
 
 SECRET = "THE-MACHINES-OWN-SECRET"  # what the directory `victim` of a test holds
 CANARY_TEXT = "CREEL-CANARY\n"
@@ -107,13 +108,38 @@ def assert_victim_untouched(victim):
     assert all(p.read_text() == SECRET + "\n" for p in victim.iterdir())
 
 
-def _workspace(prep, who, _attacks):
+def workspace_for(who, user):
+    """A directory of the machine that creel takes as --workspace: together with --root not one
+    that belongs to the machine's root."""
     directory = who.directory("workspace-")
+    if who.uid == 0 and user == "root":
+        account = ensure_user()
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    return directory
+
+
+def refuses_workspace(who, user):
+    """Rootless, root of a sandbox would leave files of subordinate ids: refused at the start."""
+    return who.name == "rootless" and user == "root"
+
+
+def assert_refused(done):
+    """Exit 125 and one line that says why."""
+    assert done.returncode == 125 and b"--root with --workspace" in done.stderr + done.stdout, done
+
+
+def _workspace(prep, who, user, _attacks):
+    directory = workspace_for(who, user)
     prep.options += ["--workspace", directory]
-    prep.checks.append(lambda: harmful(directory, who.uid))
+    prep.checks.append(lambda: harmful(directory, directory.stat().st_uid))
 
 
-def _canaries(prep, _who, _attacks):
+def _maybe_workspace(prep, who, user, attacks):
+    if not refuses_workspace(who, user):
+        _workspace(prep, who, user, attacks)
+
+
+def _canaries(prep, _who, _user, _attacks):
     if os.geteuid() == 0:
         make_canaries()
     prep.checks.append(lambda: [f"canary {p} changed" for p in CANARIES if os.geteuid() == 0
@@ -121,13 +147,13 @@ def _canaries(prep, _who, _attacks):
                                      or p.stat().st_mode & 0o777 != 0o600)])
 
 
-def _planted(prep, _who, _attacks):
+def _planted(prep, _who, _user, _attacks):
     there = {p for p in PLANTED if os.path.lexists(p)}
     prep.checks.append(lambda: [f"planted {p}" for p in PLANTED
                                 if os.path.lexists(p) and p not in there])
 
 
-def _extra_fds(prep, who, _attacks):
+def _extra_fds(prep, who, _user, _attacks):
     directory = os.open(who.home, os.O_RDONLY | os.O_DIRECTORY)
     file = os.open("/etc/hostname", os.O_RDONLY)
     for fd in (directory, file):
@@ -135,7 +161,7 @@ def _extra_fds(prep, who, _attacks):
     prep.popen["pass_fds"] = (directory, file)
 
 
-def _stdout_file(prep, who, _attacks):
+def _stdout_file(prep, who, _user, _attacks):
     directory = who.directory("stdout-", 0o755)
     prep.stdout_file = directory / "log"
     prep.stdout_file.write_text("first line\n")
@@ -150,19 +176,19 @@ def _stdout_file(prep, who, _attacks):
     prep.checks.append(check)
 
 
-def _suid_copies(prep, _who, attacks):
+def _suid_copies(prep, _who, _user, attacks):
     make_suid_copies(attacks)
 
 
-NEEDS = {"workspace": _workspace, "canaries": _canaries, "planted": _planted,
+NEEDS = {"workspace": _workspace, "maybe-workspace": _maybe_workspace, "canaries": _canaries, "planted": _planted,
          "extra-fds": _extra_fds, "stdout-file": _stdout_file, "suid-copies": _suid_copies}
 
 
 @contextlib.contextmanager
-def prepared(needs, who, attacks):
+def prepared(needs, who, user, attacks):
     prep = Prepared()
     for need in sorted(needs):
-        NEEDS[need](prep, who, attacks)
+        NEEDS[need](prep, who, user, attacks)
     try:
         yield prep
     finally:
@@ -193,7 +219,8 @@ def try_attack(who, user, name, attacks, extra=()):
     token = new_token()
     before = {path: digest(path) for path in (*WATCHED, who.binary)}
     traces = Traces.take(who)
-    with prepared(attack_needs(name) - {"alone"}, who, attacks) as prep:
+    needs = attack_needs(name) - {"alone"}
+    with prepared(needs, who, user, attacks) as prep:
         options = ["run", "--timeout", "15s", "--ro", f"{attacks}:/attacks", *prep.options,
                    "--env", f"ATTACK_MACHINE={socket.gethostname()}",
                    "--env", "ATTACK_MACHINE_USER=creel-test", *extra]
@@ -211,5 +238,8 @@ def try_attack(who, user, name, attacks, extra=()):
         damage = [line for check in prep.checks for line in check()]
     damage += [f"{path} changed" for path, old in before.items() if digest(path) != old]
     traces.assert_gone(token)
+    if "workspace" in needs and refuses_workspace(who, user):
+        assert_refused(done)
+        return Attempt({f"{name}.refused_at_start": ("HELD", "exit 125")}, damage, 0, text)
     return Attempt(parse_cases(text), damage, code,
                    text[-4000:] + done.stderr.decode("utf-8", "replace")[-2000:])

@@ -16,7 +16,8 @@ import time
 
 import pytest
 
-from harness import Traces, new_token, parse_cases, result_text
+from harness import Traces, ensure_user, new_token, parse_cases, result_text
+from preparation import assert_refused, refuses_workspace, workspace_for
 
 
 @pytest.mark.parametrize("cwd", ["/proc/self/fd/7", "/proc/self/fd/3", "/proc/1/root", "/proc/1/cwd",
@@ -92,7 +93,10 @@ def test_runtime_run_as_the_command(who, attacks):
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes device nodes and setuid files on the machine")
 def test_what_root_left_in_a_host_directory(who, user, attacks):
     """A device node and a setuid-root program in a workspace do not work inside: nodev, nosuid."""
-    workspace = who.directory("workspace-")
+    workspace = workspace_for(who, user)
+    if refuses_workspace(who, user):
+        assert_refused(who.run("run", "--root", "--workspace", workspace, "--", "/bin/true"))
+        return
     os.mknod(workspace / "node", stat.S_IFCHR | 0o666, os.makedev(1, 5))
     os.chmod(workspace / "node", 0o666)
     copy = workspace / "suid"
@@ -248,8 +252,13 @@ def btrfs(who, session_directory):
 
 def test_btrfs_workspace(who, user, attacks, btrfs):
     """A host directory on btrfs is the one place where the filter alone stands before its ioctls."""
+    if who.uid == 0 and user == "root":
+        os.chown(btrfs, ensure_user().pw_uid, -1)
     done = who.run("run", *(["--root"] if user == "root" else []), "--workspace", btrfs, "--ro",
                    f"{attacks}:/attacks", "--", "/attacks/btrfs")
+    if refuses_workspace(who, user):
+        assert_refused(done)
+        return
     cases = parse_cases(done.stdout.decode())
     broken = [f"{k}: {v[1]}" for k, v in cases.items() if v[0] == "BROKEN"]
     assert cases and not broken, (broken, done)

@@ -5,7 +5,7 @@
  * directories are xattrs (user.overlay.* for unprivileged overlays). In a directory of the
  * machine that some overlay later uses as a lower layer they hide or borrow files.
  * Held: they cannot be made in /workspace, and elsewhere have no effect on what a reader sees.
- * run: workspace
+ * run: maybe-workspace
  */
 #include "attack.h"
 
