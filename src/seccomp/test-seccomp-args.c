@@ -31,7 +31,7 @@
 
 struct args_case {
 	int nr;
-	uint64_t args[4];
+	uint64_t args[5];
 	uint32_t plain, bits; /* without and with the right to set mode bits */
 };
 
@@ -39,7 +39,7 @@ static uint32_t ask(const struct sock_fprog *program, const struct args_case *c,
 {
 	struct seccomp_data data = {.nr = c->nr, .arch = NATIVE};
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		data.args[i] = c->args[i] | high << 32;
 	return bpf_run(program, &data);
 }
