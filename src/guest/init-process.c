@@ -154,7 +154,7 @@ static int init_start_parse(const struct buf *payload, struct init_start *start)
 }
 
 int init_process_start(int conn, const struct buf *payload, const int *fds, size_t n_fds,
-		       pid_t *ret_pid)
+		       pid_t *ret_pid, bool *ret_last)
 {
 	struct init_start start = {0};
 	pid_t pid = 0;
@@ -172,7 +172,9 @@ int init_process_start(int conn, const struct buf *payload, const int *fds, size
 	}
 	free(start.argv);
 	free(start.env);
-	if (r == 0)
+	if (r == 0) {
 		*ret_pid = pid;
+		*ret_last = start.fixed.flags & GUEST_START_LAST;
+	}
 	return r;
 }

@@ -30,6 +30,7 @@
 struct init_process {
 	int conn;  /* -EBADF: the host closed it */
 	pid_t pid; /* 0: not started yet */
+	bool last;
 };
 
 struct init {
@@ -62,6 +63,8 @@ static void init_tell_exit(struct init *init, pid_t pid, int status, const struc
 		if (init->process[i].conn >= 0 && guest_send(init->process[i].conn, GUEST_EXITED,
 							     &exited, sizeof(exited), NULL, 0) < 0)
 			init->process[i].conn = fd_close(init->process[i].conn);
+		if (init->process[i].last)
+			_exit(0); /* the kernel kills what is left in the namespace */
 		init_forget(init, i);
 		return;
 	}
@@ -139,7 +142,7 @@ static int init_message(struct init *init, struct init_process *process)
 	case GUEST_START:
 		r = process->pid ? -EPROTO
 				 : init_process_start(process->conn, &init->payload, fds, n_fds,
-						      &process->pid);
+						      &process->pid, &process->last);
 		break;
 	case GUEST_SIGNAL:
 		r = init_signal(process, &init->payload);

@@ -50,6 +50,7 @@ struct guest_header {
 
 #define GUEST_START_TTY	 1u /* a new terminal instead of three descriptors */
 #define GUEST_START_HOLD 2u /* READY and GO before exec */
+#define GUEST_START_LAST 4u /* init ends with this process, and so does the sandbox */
 
 /* START's payload begins with this; then cwd, argv and env as NUL-terminated strings. */
 struct guest_start {

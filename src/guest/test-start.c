@@ -126,17 +126,18 @@ static void descriptors_must_fit(void **state)
 	_cleanup_buf_ struct buf payload = BUF_INIT(CEIL_FRAME);
 	struct guest_start fixed;
 	pid_t pid = 0;
+	bool last = false;
 	const int fds[3] = {-1, -1, -1};
 
 	(void)state;
 	format(&payload);
 	for (size_t n = 0; n < 3; n++)
-		assert_int_equal(init_process_start(-1, &payload, fds, n, &pid), -EPROTO);
+		assert_int_equal(init_process_start(-1, &payload, fds, n, &pid, &last), -EPROTO);
 	memcpy(&fixed, payload.data, sizeof(fixed));
 	fixed.flags |= GUEST_START_TTY;
 	memcpy(payload.data, &fixed, sizeof(fixed));
 	for (size_t n = 1; n < 4; n++)
-		assert_int_equal(init_process_start(-1, &payload, fds, n, &pid), -EPROTO);
+		assert_int_equal(init_process_start(-1, &payload, fds, n, &pid, &last), -EPROTO);
 	assert_int_equal(pid, 0);
 }
 

@@ -7,6 +7,7 @@
 #include "io.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -146,6 +147,10 @@ static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, st
 		enforce_by(limits, LIMIT_CPUS, cgroup_name(&sandbox->host, CGROUP_CPU));
 		return 0;
 	}
+	if (cpus->value / 1000 >= enforce_cpus_here()) {
+		enforce_by(limits, LIMIT_CPUS, "the CPUs that there are");
+		return 0;
+	}
 	if (!whole && cpus->named)
 		return enforce_refuse(sandbox, LIMIT_CPUS,
 				      "a fraction needs the cpu controller; name a whole number",
@@ -155,16 +160,43 @@ static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, st
 	return 0;
 }
 
+/* CPUs that this process may use. */
+static size_t enforce_cpus_here(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 0;
+}
+
+/*
+ * Each v1 hierarchy is a group of its own, which takes 60 µs to make and to remove: none is made
+ * that nobody asks. The end of init ends everything without cgroup.kill, and a quota of all CPUs
+ * that there are is none.
+ */
+static void enforce_spare_groups(struct sandbox *sandbox)
+{
+	const struct limit *of = sandbox->spec->limits->of;
+	struct cgroup_host *host = &sandbox->host;
+	bool reported = sandbox->spec->read_back;
+
+	if (host->version[CGROUP_MEMORY] != 1)
+		return;
+	if (host->version[CGROUP_IO] == 1 && !of[LIMIT_IO].value && !of[LIMIT_WRITE_TOTAL].value &&
+	    !reported)
+		host->version[CGROUP_IO] = 0;
+	if (!of[LIMIT_CPU_TIME].value && !reported)
+		host->version[CGROUP_CORE] = 0;
+	if (host->version[CGROUP_CPU] == 1 && of[LIMIT_CPUS].value / 1000 >= enforce_cpus_here())
+		host->version[CGROUP_CPU] = 0;
+}
+
 int enforce_choose(struct sandbox *sandbox, struct cgroup_limits *ret_limits, struct err *err)
 {
 	struct limits *limits = sandbox->spec->limits;
 	struct cgroup_limits group = {0};
 	int r;
 
-	/* A v1 group that nobody asks costs 60 µs to make and to remove. */
-	if (sandbox->host.version[CGROUP_IO] == 1 && !limits->of[LIMIT_IO].value &&
-	    !limits->of[LIMIT_WRITE_TOTAL].value && !sandbox->spec->read_back)
-		sandbox->host.version[CGROUP_IO] = 0;
+	enforce_spare_groups(sandbox);
 	if (sandbox->host.version[CGROUP_MEMORY]) {
 		group.memory_bytes = limits->of[LIMIT_MEMORY].value;
 		enforce_by(limits, LIMIT_MEMORY, cgroup_name(&sandbox->host, CGROUP_MEMORY));

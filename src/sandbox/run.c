@@ -250,6 +250,9 @@ static int run_spawn(struct run *run, struct err *err)
 	struct winsize size = {0};
 	int fds[3] = {-1, -1, -1}, r = 0;
 
+	/* Where use is read from /proc, it must be read before the end. */
+	if (run->sandbox->cgroup && !run->sandbox->memory_by_watch)
+		start.flags |= GUEST_START_LAST;
 	if (spec->tty) {
 		start.flags |= GUEST_START_TTY;
 		ioctl(spec->stdio[0], TIOCGWINSZ, &size);

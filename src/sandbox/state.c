@@ -104,7 +104,8 @@ int state_open(const char *dir, struct state *ret_state, struct err *err)
 			dir = absolute;
 		}
 		if (strlen(dir) >= sizeof(state.data) - 8)
-			return err_set(err, ENAMETOOLONG, "state", "--state %.60s... is too long", dir);
+			return err_set(err, ENAMETOOLONG, "state", "--state %.60s... is too long",
+				       dir);
 		snprintf(state.data, sizeof(state.data), "%s", dir);
 		snprintf(state.run, sizeof(state.run), "%s/run", dir);
 	} else {

@@ -25,6 +25,8 @@ class Terminal:
         self.slave = slave
         self.seen = ""
         self.at = 0
+        self.prompt = None  # a pattern; ask() waits for it first
+        self.at_prompt = False
         if shell:  # a shell of the host that runs creel
             words = creel.command()[:-1] + ["bash", "-c", shell]
         else:
@@ -42,6 +44,7 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def line(self, text):
+        self.at_prompt = False
         self.send(text + "\r")
 
     def _pump(self, seconds):
@@ -61,6 +64,7 @@ class Terminal:
             found = re.compile(pattern, re.MULTILINE).search(self.seen, self.at)
             if found:
                 self.at = found.end()
+                self.at_prompt = pattern == self.prompt
                 return found
             if time.monotonic() > deadline:
                 raise AssertionError(f"{pattern!r} did not come in {seconds} s after "
@@ -68,13 +72,16 @@ class Terminal:
             if not self._pump(0.2):
                 time.sleep(0.02)
 
-    def quiet(self, seconds=0.3):
-        """Reads until nothing more comes for this long."""
-        while self._pump(seconds):
+    def quiet(self, seconds=0.3, most=3):
+        """Reads until nothing more comes for this long, or the time `most` is over."""
+        deadline = time.monotonic() + most
+        while time.monotonic() < deadline and self._pump(seconds):
             pass
 
     def ask(self, command, pattern, seconds=15):
         """A command to a shell inside, and what its output matches. The echo does not match."""
+        if self.prompt and not self.at_prompt:
+            self.expect(self.prompt)
         self.line(command)
         return self.expect(pattern, seconds)
 

@@ -19,6 +19,7 @@ def bash(open_terminal):
     """An interactive bash inside, at its prompt."""
     term = open_terminal("run", "--env", "PS1=PROMPT>", "--", "bash", "--norc", "--noprofile",
                          "--noediting")
+    term.prompt = PROMPT
     term.expect(PROMPT)
     return term
 
@@ -89,13 +90,15 @@ def test_end_of_input(open_terminal):
 def test_size(open_terminal):
     term = open_terminal("run", "--env", "PS1=PROMPT>", "--", "bash", "--norc", "--noprofile",
                          "--noediting", rows=31, cols=97)
-    term.expect("PROMPT>")
+    term.prompt = PROMPT
+    term.expect(PROMPT)
     term.ask("stty size", r"^31 97\r")
     term.ask("trap 'echo now-$(stty size)' WINCH; echo set-$((1+1))", r"set-2")
     term.resize(50, 120)
-    os.kill(term.process.pid, signal.SIGWINCH)  # the kernel sends it to the foreground as well
+    time.sleep(0.3)
     term.line("")
     term.expect(r"now-50 120")
+    term.line("")
     term.ask("stty size", r"^50 120\r")
     term.line("exit")
     term.wait()
@@ -107,7 +110,7 @@ def test_size_reaches_by_the_kernels_own_signal(open_terminal):
     term.expect("ready")
     term.resize(41, 111)
     term.expect(r"^41 111\r")
-    term.send("\x03")
+    term.process.terminate()
     term.wait()
 
 
@@ -237,6 +240,7 @@ def test_json_on_a_terminal_has_none_inside(open_terminal):
 def test_stopped_from_the_shell_of_the_host(open_terminal):
     """--tty off under a job-control shell: ^Z stops creel and what is inside; fg goes on."""
     term = open_terminal(shell='PS1=HOST\\> exec bash --norc --noprofile --noediting -i')
+    term.prompt = "HOST>$"
     term.expect("HOST>$")
     term.line('"$CREEL" run --tty off -- sh -c "echo ready; i=0; '
               'while :; do i=\\$((i+1)); echo n=\\$i; sleep 0.1; done"')
