@@ -134,6 +134,14 @@ static int enforce_written(struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
+/* CPUs that this process may use. */
+static size_t enforce_cpus_here(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 0;
+}
+
 static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, struct err *err)
 {
 	struct limits *limits = sandbox->spec->limits;
@@ -158,14 +166,6 @@ static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, st
 	sandbox->cpus_by_watch = true;
 	enforce_by(limits, LIMIT_CPUS, "CPU affinity");
 	return 0;
-}
-
-/* CPUs that this process may use. */
-static size_t enforce_cpus_here(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 0;
 }
 
 /*
