@@ -151,7 +151,18 @@ class Creel:
         kw.setdefault("stderr", subprocess.PIPE)
         kw.setdefault("cwd", "/")
         kw.setdefault("start_new_session", True)
-        return subprocess.Popen(self.command(*args), env=self.environment(**(env or {})), **kw)
+        before = kw.pop("preexec_fn", None)
+
+        def prepare():
+            """Pipes belong to who runs creel, as if that user had made them."""
+            for fd, name in enumerate(("stdin", "stdout", "stderr")):
+                if kw[name] == subprocess.PIPE and self.uid != os.geteuid():
+                    os.fchown(fd, self.uid, self.gid)
+            if before:
+                before()
+
+        return subprocess.Popen(self.command(*args), env=self.environment(**(env or {})),
+                                preexec_fn=prepare, **kw)
 
     def __call__(self, *args, timeout=RUN_SECONDS, input=None, env=None, **kw):
         if input is not None:

@@ -201,6 +201,8 @@ def test_python_prompt(open_terminal):
     term = open_terminal("run", "--", "python3", "-q")
     term.expect(">>> ")
     term.ask("print(6*7)", r"^42\r")
+    term.expect(">>> ")
+    term.quiet()
     term.send("\x04")
     assert term.wait() == 0
 
