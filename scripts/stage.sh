@@ -97,6 +97,7 @@ stage_format() {
 
 stage_cell() {
 	tests/count-cell.sh
+	tests/trusted-code.sh --check
 }
 
 # setup DIR OPTION...: configures once; a directory that cannot be reused is made anew.
