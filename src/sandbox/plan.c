@@ -260,11 +260,14 @@ static void plan_rlimits(const struct sandbox *sandbox, struct plan *plan)
 	plan_rlimit(plan, RLIMIT_NICE, 0, 0);
 	plan_rlimit(plan, RLIMIT_RTPRIO, 0, 0);
 	/*
-	 * Of each user inside. Init and the keeper can count as well; where the controller counts,
-	 * it is the one to refuse, since it tells.
+	 * Of each user inside. Rootless the helper counts as well, and init with a single id; where
+	 * the controller counts, it is the one to refuse, since it tells.
 	 */
 	if (of[LIMIT_PIDS].value) {
-		uint64_t most = of[LIMIT_PIDS].value + (sandbox->pids_by_watch ? 2 : 8);
+		uint64_t most = of[LIMIT_PIDS].value + (sandbox->pids_by_watch ? 0 : 8);
+
+		most += sandbox->idmap.single;
+		most += sandbox->idmap.rootless && sandbox->spec->helper;
 
 		plan_rlimit(plan, RLIMIT_NPROC, most, most);
 	}

@@ -45,8 +45,10 @@ static void relay_give(struct relay *relay)
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	if (n < 0) {
-		relay->ended =
-			true; /* the reader is gone; the writer gets its EPIPE when we close */
+		/* The reader is gone, or its disk is full: closing tells the writer so. */
+		relay->ended = true;
+		if (!relay->keep_in)
+			relay->in = fd_close(relay->in);
 		return;
 	}
 	relay->at += (size_t)n;

@@ -37,9 +37,9 @@ void run_signal(struct run *run, int number, enum guest_scope scope)
 {
 	struct guest_signal signal = {.number = (uint32_t)number, .scope = scope};
 
-	/* An init that does not listen any more is dealt with by its end of stream. */
+	/* An init that does not listen any more has ended: its last message is still to be read. */
 	if (guest_send(run->conn, GUEST_SIGNAL, &signal, sizeof(signal), NULL, 0) < 0)
-		run->done = true;
+		errno = 0;
 }
 
 /* The first cause counts. */
@@ -326,11 +326,16 @@ static void run_free(struct run *run)
 	run->sandbox = sandbox_free(run->sandbox);
 }
 
+bool run_needs_keeper(const struct run_spec *spec)
+{
+	return spec->want_changes || spec->out || spec->sandbox.n_in || spec->sandbox.script;
+}
+
 static int run_start(const struct state *state, struct run *run, struct keeper *keeper,
 		     struct err *err)
 {
 	const struct run_spec *spec = run->spec;
-	bool files = spec->want_changes || spec->out || spec->sandbox.n_in || spec->sandbox.script;
+	bool files = run_needs_keeper(spec);
 	struct err set_err = {0};
 	int r = run_signals(run, err);
 

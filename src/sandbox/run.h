@@ -61,6 +61,8 @@ struct run_result {
 	size_t n_attempts;
 };
 
+/* Whether a helper process looks after this run's files (keeper.h). */
+bool run_needs_keeper(const struct run_spec *spec);
 /* 0: the sandbox ran; ret is filled, and run_result_done() is due. Else nothing ran. */
 int run(const struct state *state, const struct run_spec *spec, struct run_result *ret,
 	struct err *err);

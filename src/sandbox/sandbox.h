@@ -38,6 +38,7 @@ struct sandbox_spec {
 	const char *script_name; /* its name there */
 	bool read_back; /* the whole report: which walls stand, refusing less than nano; all usage
 			 */
+	bool helper;	/* a process of the caller lives in the user namespace beside it */
 	struct limits *limits; /* enforced_by is filled in */
 };
 

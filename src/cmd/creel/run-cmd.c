@@ -213,10 +213,11 @@ static int prepare(struct options *options, struct prepared *p, struct err *err)
 	if (p->spec.tty && !options->limits.of[LIMIT_TIMEOUT].named)
 		options->limits.of[LIMIT_TIMEOUT].value = 0;
 	prepare_env(options, p);
-	if (options->lang)
-		return prepare_lang(options, p, err);
 	for (int i = 0; i < options->argc; i++)
 		p->argv[i] = options->argv[i];
+	if (options->lang && prepare_lang(options, p, err) < 0)
+		return -err->code;
+	p->spec.sandbox.helper = run_needs_keeper(&p->spec);
 	return 0;
 }
 
