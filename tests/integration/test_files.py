@@ -271,8 +271,12 @@ def test_root_changes_the_system(any_creel):
 
 
 def test_root_renames_a_host_file(creel):
+    """Rootless the kernel refuses it, as docs/ARCHITECTURE.md says: the owner has no id inside."""
     done = creel.sh("mv /usr/bin/shuf /usr/bin/mixed && mixed -n1 -e mixed", "--root")
-    assert done.out == b"mixed\n", done
+    if creel.name == "root":
+        assert done.out == b"mixed\n", done
+    else:
+        assert done.code != 0 and b"Value too large" in done.err, done
 
 
 def test_root_changes_owners_and_users(creel):
