@@ -45,7 +45,8 @@ def digest(path):
     """Content, mode and owner of a file of the machine."""
     try:
         info = os.stat(path)
-        return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest(), info.st_mode, info.st_uid
+        content = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+        return content, info.st_mode, info.st_uid
     except OSError:
         return None
 
@@ -180,8 +181,9 @@ def _suid_copies(prep, _who, _user, attacks):
     make_suid_copies(attacks)
 
 
-NEEDS = {"workspace": _workspace, "maybe-workspace": _maybe_workspace, "canaries": _canaries, "planted": _planted,
-         "extra-fds": _extra_fds, "stdout-file": _stdout_file, "suid-copies": _suid_copies}
+NEEDS = {"workspace": _workspace, "maybe-workspace": _maybe_workspace, "canaries": _canaries,
+         "planted": _planted, "extra-fds": _extra_fds, "stdout-file": _stdout_file,
+         "suid-copies": _suid_copies}
 
 
 @contextlib.contextmanager

@@ -54,5 +54,5 @@ def test_the_list_of_two_walls_is_not_empty(table):
 def test_walls_stand_alone(prepared):
     """Off together they let the attack through; any one of them alone holds it."""
     for layers, case, broken, not_held in ablation.try_combinations(*prepared):
-        assert broken, f"{case} holds with {layers} off: a switch does nothing, or a wall is unnamed"
+        assert broken, f"{case} holds with {layers} off: an idle switch or an unnamed wall"
         assert not not_held, f"{case} is not held by {not_held} alone"

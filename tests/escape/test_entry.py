@@ -20,8 +20,11 @@ from harness import Traces, ensure_user, new_token, parse_cases, result_text
 from preparation import assert_refused, refuses_workspace, workspace_for
 
 
-@pytest.mark.parametrize("cwd", ["/proc/self/fd/7", "/proc/self/fd/3", "/proc/1/root", "/proc/1/cwd",
-                                 "../../../..", "/workspace/link", "/workspace/fd", "/proc/self/cwd/.."])
+STARTS = ["/proc/self/fd/7", "/proc/self/fd/3", "/proc/1/root", "/proc/1/cwd", "../../../..",
+          "/workspace/link", "/workspace/fd", "/proc/self/cwd/.."]
+
+
+@pytest.mark.parametrize("cwd", STARTS)
 def test_start_directory(who, attacks, cwd, victim):
     """CVE-2024-21626: --cwd through a descriptor of the runtime. Refused, or inside."""
     workspace = who.directory("workspace-")
@@ -251,7 +254,7 @@ def btrfs(who, session_directory):
 
 
 def test_btrfs_workspace(who, user, attacks, btrfs):
-    """A host directory on btrfs is the one place where the filter alone stands before its ioctls."""
+    """A host directory on btrfs: the one place where the filter alone stands before its ioctls."""
     if who.uid == 0 and user == "root":
         os.chown(btrfs, ensure_user().pw_uid, -1)
     done = who.run("run", *(["--root"] if user == "root" else []), "--workspace", btrfs, "--ro",

@@ -86,18 +86,21 @@ def empty_groups():
 
 
 def assert_clean(who, mounts, groups, names, before):
-    """After an ordinary run nothing is there that was not before the killing."""
+    """After an ordinary run nothing is there that was not before the killing. What is seen in
+    each of the looks counts: other tests on this machine may have sandboxes that come and go."""
     deadline = time.monotonic() + 5
+    persisting = None
     while True:
         settle(who)
-        left = [f"mount {m}" for m in creel_mounts(who) - mounts]
-        left += [f"cgroup {g}" for g in empty_groups() - groups]
-        left += [f"process {p}" for p in of_creel(who) - before]
-        left += [f"file {n}" for n in entries(who) - names][:20]
-        if not left:
+        left = {f"mount {m}" for m in creel_mounts(who) - mounts}
+        left |= {f"cgroup {g}" for g in empty_groups() - groups}
+        left |= {f"process {p}" for p in of_creel(who) - before}
+        left |= {f"file {n}" for n in entries(who) - names}
+        persisting = left if persisting is None else persisting & left
+        if not persisting:
             return
         if time.monotonic() > deadline:
-            raise AssertionError("\n".join(left))
+            raise AssertionError("\n".join(sorted(persisting)[:20]))
         time.sleep(0.2)
 
 
@@ -127,7 +130,7 @@ def test_kill_during_the_first_start(who, user):
     """A state directory that is made just now: the next run makes it whole."""
     rng = random.Random(23)
     options = ["--root"] if user == "root" else []
-    for _ in range(STARTS // 6):
+    for _ in range(STARTS // 12):
         fresh = dataclasses.replace(who, home=who.directory("home-", 0o700))
         for path in (fresh.home / "run", fresh.state):
             fresh.own(path)
@@ -187,7 +190,7 @@ def detach(who, token, *options):
 
 def test_kill_the_detached_supervisor(who, clean):
     """Its sandbox ends, `wait` does not hang and says so, and the next run clears up."""
-    for delay in (0, 0.005, 0.02, 0.1, 0.5):
+    for delay in (0, 0.01, 0.2):
         token = new_token()
         sandbox = detach(who, token)
         time.sleep(delay)

@@ -120,8 +120,8 @@ def run_bomb(who, attacks, bomb, *options):
     start = time.monotonic()
     result, _ = who.run_json(*bomb.options, *options, "--ro", f"{attacks}:/attacks",
                              *(word for e in ("CREEL_BOMB=1", *bomb.env) for word in ("--env", e)),
-                             "--", f"/attacks/bomb-{bomb.program}", bomb.kind, "/workspace", token, token=token,
-                             timeout=bomb.seconds + 30)
+                             "--", f"/attacks/bomb-{bomb.program}", bomb.kind, "/workspace",
+                             token, token=token, timeout=bomb.seconds + 30)
     seconds = time.monotonic() - start
     traces.assert_gone(token, result.get("id"))
     return result, seconds
@@ -289,7 +289,8 @@ def test_limits_are_in_the_kernel(who, attacks):
                   if line.startswith(b"/attacks/bomb-process")]
         assert inside
         pid = inside[0]
-        assert _group_value(pid, "memory", ("memory.max", "memory.limit_in_bytes")) == str(256 << 20)
+        memory = _group_value(pid, "memory", ("memory.max", "memory.limit_in_bytes"))
+        assert memory == str(256 << 20)
         assert _group_value(pid, "pids", ("pids.max",)) == "64"
         quota = _group_value(pid, "cpu", ("cpu.max", "cpu.cfs_quota_us"))
         assert quota and int(quota.split()[0]) > 0, quota

@@ -69,11 +69,15 @@ import socket, sqlite3, subprocess, tempfile, threading, time, zlib
 with concurrent.futures.ThreadPoolExecutor(4) as p: print(sum(p.map(abs, range(10))))
 with multiprocessing.Pool(2) as p: print(p.map(len, ['a', 'bb']))
 a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))
-s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname()); print('tcp')
+s = socket.create_server(('127.0.0.1', 0))
+c = socket.create_connection(s.getsockname()); print('tcp')
 u = socket.socket(socket.AF_UNIX); u.bind('/tmp/u'); u.listen(); print('unix')
 print(subprocess.run(['echo', 'sub'], capture_output=True, text=True).stdout.strip())
-with tempfile.TemporaryFile() as f: f.write(b'12345678'); f.flush(); m = mmap.mmap(f.fileno(), 0); print(m[:2])
-async def main(): await asyncio.sleep(0.01); return (await (await asyncio.create_subprocess_exec('true')).wait())
+with tempfile.TemporaryFile() as f:
+    f.write(b'12345678'); f.flush(); m = mmap.mmap(f.fileno(), 0); print(m[:2])
+async def main():
+    await asyncio.sleep(0.01)
+    return await (await asyncio.create_subprocess_exec('true')).wait()
 print(asyncio.run(main()))
 e = select.epoll(); e.register(b, select.EPOLLIN); print(e.poll(0))
 print(sqlite3.connect('/workspace/db').execute('select 6*7').fetchone())
@@ -156,7 +160,7 @@ def test_git(creel):
 def test_archives_and_common_tools(creel):
     script = """set -e
 mkdir d; seq 1000 > d/a; tar czf d.tgz d; rm -r d; tar xzf d.tgz; wc -l < d/a
-seq 100 | xargs -P4 -n5 echo | wc -w; find / -xdev -name a -path '*workspace*' 2>/dev/null | head -1
+seq 100 | xargs -P4 -n5 echo | wc -w
 sort -R d/a --parallel=2 | sort -n | tail -1; sed -i s/1000/last/ d/a; tail -1 d/a; timeout 5 true
 awk 'BEGIN { "date +%Y" | getline y; print (y > 2000) }'; mktemp -d >/dev/null; flock f echo locked
 ln d/a hard; cp -a d e; diff -r d e && dd if=/dev/zero of=z bs=1k count=10 status=none; truncate -s 1G z
@@ -164,8 +168,8 @@ nice -n 5 echo nice; env -i echo env; (ulimit -v 100000; echo lim); date +%Z
 """
     done = creel.run("--", "bash", "-c", script)
     assert done.code == 0, done
-    assert done.text.split() == ["1000", "100", "/workspace/d/a", "1000", "last", "1", "locked",
-                                 "nice", "env", "lim", "UTC"] or "locked" in done.text, done
+    assert done.text.split()[:-1] == ["1000", "100", "1000", "last", "1", "locked", "nice", "env",
+                                      "lim"], done
 
 
 @pytest.mark.parametrize("name", sorted(CLIS))

@@ -99,7 +99,7 @@ def test_size(open_terminal):
     term.line("")
     term.expect(r"now-50 120")
     term.line("")
-    term.ask("stty size", r"^50 120\r")
+    term.ask("stty size", r"^(?:PROMPT>)?50 120\r")
     term.line("exit")
     term.wait()
 

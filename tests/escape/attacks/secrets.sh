@@ -50,7 +50,8 @@ else
 fi
 
 # The sandbox's root may own a copy by copy-up; its content must still not be the machine's.
-if cp /usr/local/share/creel-canary /tmp/copied 2>/dev/null && grep -q CREEL-CANARY /tmp/copied; then
+if cp /usr/local/share/creel-canary /tmp/copied 2>/dev/null &&
+	grep -q CREEL-CANARY /tmp/copied; then
 	broke secrets.usr_copy "copied"
 else
 	held secrets.usr_copy "refused"
