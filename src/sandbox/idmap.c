@@ -193,10 +193,19 @@ int idmap_write(const struct idmap *map, pid_t pid, struct err *err)
 		     : 0;
 }
 
-static int idmap_hold(void *unused)
+/* Dies with its parent; one that is dead already sends no signal any more. */
+static void idmap_die_with(pid_t parent)
 {
-	(void)unused;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+}
+
+static int idmap_hold(void *parent)
+{
+	/* Copies of the parent's descriptors would keep a sandbox waiting that nobody starts. */
+	close_range(0, ~0u, 0);
+	idmap_die_with((pid_t)(intptr_t)parent);
 	for (;;)
 		pause();
 	return 0;
@@ -209,8 +218,8 @@ static int idmap_hold(void *unused)
 static int idmap_holder(pid_t *ret_pid, struct err *err)
 {
 	static char stack[16384] __attribute__((aligned(16)));
-	pid_t pid =
-		clone(idmap_hold, stack + sizeof(stack), CLONE_VM | CLONE_NEWUSER | SIGCHLD, NULL);
+	pid_t pid = clone(idmap_hold, stack + sizeof(stack), CLONE_VM | CLONE_NEWUSER | SIGCHLD,
+			  (void *)(intptr_t)getpid());
 
 	if (pid < 0)
 		return err_errno(err, errno, "idmap", "cannot create a user namespace");
@@ -278,6 +287,14 @@ static int idmap_enter(pid_t userns_pid, int sync)
 	return io_read_full(sync, &byte, 1);
 }
 
+/* Every change of credentials has cleared the signal: it is set again first. */
+static int idmap_fn(pid_t parent, int (*fn)(void *data, int out, struct err *err), void *data,
+		    int out, struct err *err)
+{
+	idmap_die_with(parent);
+	return fn(data, out, err);
+}
+
 int idmap_run(const struct idmap *map, pid_t userns_pid,
 	      int (*fn)(void *data, int out, struct err *err), void *data, int out, struct err *err)
 {
@@ -285,14 +302,14 @@ int idmap_run(const struct idmap *map, pid_t userns_pid,
 	struct clone_args args = {.flags = fresh ? CLONE_NEWUSER : 0, .exit_signal = SIGCHLD};
 	struct idmap_answer answer = {.r = -EPIPE};
 	int pair[2] = {-1, -1}, r = 0;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, errno, "idmap", "socketpair");
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0) {
 		fd_close(pair[0]);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		idmap_die_with(parent);
 		answer.r = map->rootless ? idmap_enter(userns_pid, pair[1]) : 0;
 		if (answer.r < 0)
 			err_errno(&answer.err, -answer.r, "idmap",
@@ -303,7 +320,7 @@ int idmap_run(const struct idmap *map, pid_t userns_pid,
 			answer.r =
 				err_errno(&answer.err, errno, "idmap", "cannot become root inside");
 		else
-			answer.r = fn(data, out, &answer.err);
+			answer.r = idmap_fn(parent, fn, data, out, &answer.err);
 		_exit(io_write_full(pair[1], &answer, sizeof(answer)) < 0);
 	}
 	fd_close(pair[1]);

@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#define KEEPER_HOLES_MAX (16u << 20)
+
 /* One writable part of the sandbox's tree. */
 struct keeper_part {
 	const char *dir;    /* in the layer; NULL: the host's workspace */
@@ -35,6 +37,7 @@ struct keeper_work {
 	const struct keeper_part *part;
 	struct json json;
 	size_t listed;
+	uint64_t hash_left;
 	int out_fd;
 	uid_t out_owner;
 	gid_t out_group;
@@ -112,17 +115,23 @@ static int keeper_look(struct keeper_work *work, struct err *err)
 	return r < 0 ? err_errno(err, -r, "keeper", "cannot look at the files") : 0;
 }
 
-static bool keeper_hash(int dirfd, const char *path, char *ret)
+static bool keeper_hash(int dirfd, const char *path, uint64_t *left, char *ret)
 {
 	static unsigned char data[65536];
 	_cleanup_close_ int fd =
 		fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	unsigned char digest[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state state;
+	struct stat st;
 	ssize_t n;
 
-	if (fd < 0)
+	/* A file of holes has any size for nothing; and all of a run's files together have a bound.
+	 */
+	if (fd < 0 || fstat(fd, &st) < 0 ||
+	    (uint64_t)st.st_size > (uint64_t)st.st_blocks * 512 + KEEPER_HOLES_MAX ||
+	    (uint64_t)st.st_size > *left)
 		return false;
+	*left -= (uint64_t)st.st_size;
 	crypto_hash_sha256_init(&state);
 	while ((n = read(fd, data, sizeof(data))) > 0)
 		crypto_hash_sha256_update(&state, data, (unsigned long long)n);
@@ -148,7 +157,8 @@ static void keeper_list(struct keeper_work *work, const struct tree_change *chan
 		json_u64(&work->json, "size", S_ISDIR(entry->mode) ? 0 : entry->size);
 	else
 		json_null(&work->json, "size");
-	if (entry && S_ISREG(entry->mode) && keeper_hash(work->part->fd, change->path, hash))
+	if (entry && S_ISREG(entry->mode) &&
+	    keeper_hash(work->part->fd, change->path, &work->hash_left, hash))
 		json_string(&work->json, "sha256", hash);
 	else
 		json_null(&work->json, "sha256");
@@ -251,16 +261,22 @@ static void keeper_let_go(const struct sandbox *sandbox, int conn)
 	close_range(256, ~0u, 0);
 }
 
-static _Noreturn void keeper_main(const struct sandbox *sandbox, bool want_changes, int conn)
+static _Noreturn void keeper_main(const struct sandbox *sandbox, bool want_changes, int conn,
+				  pid_t parent)
 {
 	static struct keeper_work work;
 	struct keeper_result *result = &work.result;
 	size_t n_fds = 0;
 	char byte;
 
-	work = (struct keeper_work){.sandbox = sandbox, .want_changes = want_changes, .out_fd = -1};
+	work = (struct keeper_work){.sandbox = sandbox,
+				    .want_changes = want_changes,
+				    .out_fd = -1,
+				    .hash_left = CEIL_HASHED};
 	result->r = keeper_enter(sandbox, &result->err);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 	if (result->r == 0)
 		result->r = keeper_fill(sandbox, &result->err);
 	keeper_let_go(sandbox, conn);
@@ -279,6 +295,7 @@ int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper
 {
 	struct keeper keeper = KEEPER_INIT;
 	struct keeper_result result;
+	pid_t parent = getpid();
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
@@ -287,7 +304,7 @@ int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper
 	keeper.pid = fork();
 	if (keeper.pid == 0) {
 		fd_close(pair[0]);
-		keeper_main(sandbox, want_changes, pair[1]);
+		keeper_main(sandbox, want_changes, pair[1], parent);
 	}
 	fd_close(pair[1]);
 	if (keeper.pid < 0) {

@@ -113,7 +113,13 @@ static void plan_image(const struct sandbox *sandbox, struct plan *plan)
 	plan_dir(plan, "root", plan->cell.root_uid, plan->cell.root_gid);
 	plan_dir(plan, "empty", plan->cell.root_uid, plan->cell.root_gid);
 	if (!sandbox->spec->as_root) {
-		plan_add(plan, CELL_BIND, "/usr", "/usr", PLAN_SEALED | MOUNT_ATTR_RDONLY);
+		struct cell_mount *usr =
+			plan_add(plan, CELL_FS, "overlay", "/usr", PLAN_SEALED | MOUNT_ATTR_RDONLY);
+
+		/* A bind would let inotify(7) tell inside which programs others run outside. */
+		plan_option(usr, "lowerdir", "empty:/usr");
+		if (sandbox->idmap.rootless)
+			plan_option(usr, "userxattr", NULL);
 		return;
 	}
 	plan_lower(sandbox, plan, plan->skel_usr, "skel-usr");

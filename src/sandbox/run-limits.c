@@ -147,6 +147,10 @@ void run_judge(struct run *run)
 		result->ended_by = RUN_CPU;
 		result->exit_code = 137;
 	}
+	if (result->signal == SIGXFSZ) {
+		result->ended_by = RUN_DISK;
+		result->exit_code = 137;
+	}
 	/* A command that failed against a wall ended by it; its own code stays. */
 	if (result->exit_code && result->disk_hit)
 		result->ended_by = RUN_DISK;

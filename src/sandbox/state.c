@@ -129,7 +129,10 @@ static int live_take_range(const struct state *state, struct live *live, struct 
 	char path[512];
 	unsigned start;
 
-	snprintf(path, sizeof(path), "%s/ids", state->run);
+	/* One pool for the machine, whatever --state says: two pools could give one range twice. */
+	snprintf(path, sizeof(path), "/run/creel/ids");
+	if ((mkdir("/run/creel", 0700) < 0 && errno != EEXIST) || access("/run/creel", W_OK) < 0)
+		snprintf(path, sizeof(path), "%s/ids", state->run);
 	live->ids_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (live->ids_fd < 0)
 		return err_errno(err, errno, "state", "cannot open %s", path);

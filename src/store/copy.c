@@ -11,33 +11,51 @@
 
 #include <fcntl.h>
 
-static int copy_bytes(int in, int out)
+static int copy_range(int in, int out, off_t from, off_t to)
 {
 	char data[65536];
 
-	for (;;) {
-		ssize_t n = copy_file_range(in, NULL, out, NULL, 1u << 30, 0);
-
-		if (n == 0)
-			break;
-		if (n < 0 &&
-		    (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS))
-			break;
-		if (n < 0)
-			return -errno;
-	}
-	for (;;) {
-		ssize_t n = read(in, data, sizeof(data));
-		int r;
+	while (from < to) {
+		ssize_t n = pread(in, data, (size_t)MIN((off_t)sizeof(data), to - from), from);
+		off_t at = from;
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		r = io_write_full(out, data, (size_t)n);
-		if (r < 0)
-			return r;
+		for (from += n; at < from;) {
+			ssize_t m = pwrite(out, data + (n - (from - at)), (size_t)(from - at), at);
+
+			if (m < 0 && errno != EINTR)
+				return -errno;
+			at += m > 0 ? m : 0;
+		}
 	}
+	return 0;
+}
+
+/* Only what is there: holes stay holes, so that a copy takes no more room than its source does. */
+static int copy_bytes(int in, int out)
+{
+	struct stat st;
+	int r = 0;
+
+	if (fstat(in, &st) < 0)
+		return -errno;
+	for (off_t at = 0; r == 0 && at < st.st_size;) {
+		off_t data = lseek(in, at, SEEK_DATA), hole;
+
+		if (data < 0 && errno == ENXIO)
+			break; /* nothing but a hole follows */
+		data = data < 0 ? at : data;
+		hole = lseek(in, data, SEEK_HOLE);
+		hole = hole < 0 ? st.st_size : hole;
+		r = copy_range(in, out, data, hole);
+		at = hole;
+	}
+	if (r == 0 && ftruncate(out, st.st_size) < 0)
+		r = -errno;
+	return r;
 }
 
 /*

@@ -74,7 +74,8 @@ static int tree_walk_entry(struct tree_walk *walk, int dirfd, const char *name, 
 		walk->truncated |= st.st_dev == walk->dev;
 		return 0;
 	}
-	walk->bytes += (uint64_t)st.st_blocks * 512;
+	/* An empty file takes an inode and a name: as much as a small one. */
+	walk->bytes += st.st_blocks ? (uint64_t)st.st_blocks * 512 : 4096;
 	if (S_ISDIR(st.st_mode)) {
 		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0) {

@@ -252,12 +252,12 @@ static int exit_code_of(const struct run_ref *ref, int *ret_code)
 static void wait_for_end(const struct run_ref *ref)
 {
 	_cleanup_close_ int fd = open_live(ref);
-	int code;
+	int code, tries = fd >= 0 ? 500 : 20;
 
 	while (fd >= 0 && flock(fd, LOCK_SH) < 0 && errno == EINTR)
 		;
 	/* The sandbox is gone before the result is written. */
-	for (int i = 0; i < 500 && exit_code_of(ref, &code) < 0; i++) {
+	for (int i = 0; i < tries && exit_code_of(ref, &code) < 0; i++) {
 		if (faccessat(ref->dir, "error", F_OK, 0) == 0)
 			return;
 		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
