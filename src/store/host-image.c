@@ -14,7 +14,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
-#define HOST_IMAGE_VERSION 3
+#define HOST_IMAGE_VERSION 4
 #define HOST_IMAGE_USER	   1000
 
 struct host_dir {
@@ -121,6 +121,9 @@ static const char *const host_etc[] = {
 	"nanorc",
 	"matplotlibrc",
 	"emacs",
+	"chromium*",
+	"firefox*",
+	"libreoffice",
 	"gnuplot*",
 	"octave*",
 	"debconf.conf",
