@@ -14,7 +14,8 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS)
 
 install: build
-	DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	DESTDIR="$(DESTDIR)" meson install -C $(BUILD)
 
 uninstall:
 	ninja -C $(BUILD) uninstall

@@ -52,18 +52,17 @@ struct cell_dir {
 #define CELL_FDS_MAX 8
 
 struct cell_plan {
-	bool rootless;	  /* user namespace first, around all; else last */
-	bool drop_groups; /* setgroups(0) is possible: not with a single-id map */
-	int netns_fd;	  /* a fresh one that was kept ready, or -1: make one */
-	int cgroup_fd;	  /* v2 group to be born in, or -1 */
-	int init_fd;	  /* sealed memfd of creel-init */
-	int control_fd;	  /* becomes descriptor 3 */
-	const char
-		*stage; /* an existing host directory over which the tree is built; stays empty */
+	bool rootless;		 /* user namespace first, around all; else last */
+	bool drop_groups;	 /* setgroups(0) is possible: not with a single-id map */
+	int netns_fd;		 /* a fresh one that was kept ready, or -1: make one */
+	int cgroup_fd;		 /* v2 group to be born in, or -1 */
+	int init_fd;		 /* sealed memfd of creel-init */
+	int control_fd;		 /* becomes descriptor 3 */
+	const char *stage;	 /* a host directory over which the tree is built; stays empty */
 	struct cell_mount layer; /* what the stage shows: the writable layer; target unused */
-	const struct cell_dir *stage_dirs;   /* made in the layer, "empty" and the root among them;
-						ends with name NULL */
-	const char *root;		     /* the stage directory that becomes / */
+	const struct cell_dir
+		*stage_dirs; /* in the layer, "empty" and the root too; name NULL: end */
+	const char *root;    /* the stage directory that becomes / */
 	const struct cell_mount *mounts;     /* in order */
 	struct rlimit rlimits[RLIM_NLIMITS]; /* those with their bit in rlimits_set */
 	uint32_t rlimits_set;

@@ -6,9 +6,9 @@
  *   DATA/images/host      the generated host image
  *   DATA/layers/ID        writable layers that are directories
  *   DATA/runs/ID          detached runs: their output and result
- *   RUN/live/ID           one file for each living sandbox, locked by its creel; unlocked: left
- * over RUN/ids               byte N is locked while the id range N is in use RUN/stage the empty
- * directory over which trees are built
+ *   RUN/live/ID           one for each living sandbox, locked by its creel; unlocked: left over
+ *   RUN/stage             the empty directory over which trees are built
+ *   /run/creel/ids        byte N is locked while id range N is in use: one pool for the machine
  *
  * Everything is 0700: what a sandbox wrote can be reached by no other user of the host.
  */
