@@ -190,8 +190,14 @@ int live_new(const struct state *state, struct live *ret_live, struct err *err)
 	if (live.fd < 0)
 		return err_errno(err, errno, "state", "cannot register the sandbox in %s",
 				 state->run);
-	if (flock(live.fd, LOCK_EX | LOCK_NB) < 0 || rename(hidden, live.path) < 0) {
-		r = err_errno(err, errno, "state", "cannot register the sandbox in %s", state->run);
+	/* A sweep may hold the lock for the moment that it looks at the file: waited for. */
+	do {
+		r = flock(live.fd, LOCK_EX) < 0 ? -errno : 0;
+	} while (r == -EINTR);
+	if (r == 0 && rename(hidden, live.path) < 0)
+		r = -errno;
+	if (r < 0) {
+		err_errno(err, -r, "state", "cannot register the sandbox in %s", state->run);
 		unlink(hidden);
 	}
 	if (r == 0 && dprintf(live.fd, "%d\n", (int)getpid()) < 0)

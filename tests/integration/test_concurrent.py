@@ -5,10 +5,27 @@ import concurrent.futures
 import json
 import os
 import subprocess
+import sys
 
 import creelkit
 
 MANY = 30
+
+# Takes and drops the lock of every registration that it finds, without end.
+SWEEPER = """
+import fcntl, os, sys
+while True:
+    for name in os.listdir(sys.argv[1]):
+        try:
+            fd = os.open(f"{sys.argv[1]}/{name}", os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pass
+        os.close(fd)
+"""
 
 
 def at_once(count, function):
@@ -61,8 +78,8 @@ def test_first_runs_at_once_on_a_new_state(creel):
                         timeout=60)
 
     results = at_once(12, one)
-    assert len({done.out for done in results}) == 1, results
     assert all(done.code == 0 for done in results), results
+    assert len({done.out for done in results}) == 1, results
     assert sorted(os.listdir(state / "run" / "live")) == []
 
 
@@ -74,8 +91,17 @@ def test_first_root_runs_at_once_on_a_new_state(creel):
                         timeout=60)
 
     results = at_once(4, one)
-    assert len({done.out for done in results}) == 1, results
     assert all(done.code == 0 for done in results), results
+    assert len({done.out for done in results}) == 1, results
+
+
+def test_registering_while_others_sweep(creel, children):
+    """A sweep locks what it looks at for a moment; who registers just then waits for it."""
+    creel.sh("true")
+    children.append(subprocess.Popen([sys.executable, "-c", SWEEPER, str(creel.live)]))
+    for _ in range(40):
+        done = creel("run", "--", "true")
+        assert (done.code, done.err) == (0, b""), done
 
 
 def test_two_with_the_same_workspace(creel):
