@@ -11,8 +11,10 @@
 #define CEIL_CONFIG	  (1u << 20)   /* creel.yaml */
 #define CEIL_OUTPUT	  (1ull << 32) /* --output */
 #define CEIL_CHANGES	  10000u       /* entries of `changes` in a result */
+#define CEIL_CHANGES_JSON (64u << 20)  /* all of them as text */
 #define CEIL_HASHED	  (4ull << 30) /* bytes of changed files that are hashed in one run */
 #define CEIL_TREE_ENTRIES (1u << 20)   /* entries looked at in one tree */
+#define CEIL_TREE_PATHS	  (64u << 20)  /* their paths together */
 #define CEIL_TREE_DEPTH                                                                            \
 	128u /* directories below each other that are walked with open descriptors */
 #define CEIL_PATH	   4096u

@@ -26,6 +26,16 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+int fs_reopen(int fd, int flags)
+{
+	char path[32];
+	int opened;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	opened = open(path, flags | O_CLOEXEC);
+	return opened < 0 ? -errno : opened;
+}
+
 int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 {
 	char part[CEIL_PATH];
@@ -82,6 +92,27 @@ int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t
 	return 0;
 }
 
+DIR *fs_opendir(int dirfd)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		fd_close(fd);
+	return dir;
+}
+
+struct dirent *fs_next(DIR *dir)
+{
+	struct dirent *entry;
+
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+	return entry;
+}
+
 /* Opens name in dirfd for emptying; a directory without its owner's bits gets them first. */
 static int fs_open_for_removal(int dirfd, const char *name)
 {
@@ -94,8 +125,9 @@ static int fs_open_for_removal(int dirfd, const char *name)
 }
 
 /*
- * A tree deeper than the ceiling: what lies there is moved up beside the tree and removed after it,
- * so that neither the stack nor the descriptors grow with what a sandbox nested.
+ * A tree deeper than the ceiling: what lies there is moved up to its top and removed after that, so
+ * that neither the stack nor the descriptors grow with what a sandbox nested. It stays in the tree:
+ * whoever is killed meanwhile leaves nothing beside it.
  */
 struct fs_removal {
 	int topfd;
@@ -103,9 +135,17 @@ struct fs_removal {
 	unsigned lifted;
 };
 
-static void fs_lifted_name(char *ret, size_t size, unsigned number)
+static int fs_lift(struct fs_removal *removal, int dirfd, const char *name)
 {
-	snprintf(ret, size, ".creel-deep-%d-%u", (int)getpid(), number);
+	char lifted[32];
+
+	for (;;) {
+		snprintf(lifted, sizeof(lifted), ".deep-%u", removal->lifted++);
+		if (renameat2(dirfd, name, removal->topfd, lifted, RENAME_NOREPLACE) == 0)
+			return 0;
+		if (errno != EEXIST)
+			return -errno;
+	}
 }
 
 static int fs_empty_directory(struct fs_removal *removal, int fd, unsigned depth);
@@ -121,14 +161,11 @@ static int fs_remove_entry(struct fs_removal *removal, int dirfd, const char *na
 	if (errno != EISDIR && errno != EPERM && errno != EACCES)
 		return -errno;
 	if (depth >= CEIL_TREE_DEPTH) {
-		char lifted[64];
-
-		fs_lifted_name(lifted, sizeof(lifted), removal->lifted++);
 		/* A directory that changes its parent must be writable itself. */
 		fd = fs_open_for_removal(dirfd, name);
 		if (fd < 0 || fchmod(fd, 0700) < 0)
 			return fd < 0 ? fd : -errno;
-		return renameat(dirfd, name, removal->topfd, lifted) < 0 ? -errno : 0;
+		return fs_lift(removal, dirfd, name);
 	}
 	fd = fs_open_for_removal(dirfd, name);
 	if (fd < 0)
@@ -147,44 +184,33 @@ static int fs_empty_directory(struct fs_removal *removal, int fd, unsigned depth
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *entry;
-	int copy, r;
+	int r = 0;
 
 	if (fchmod(fd, 0700) < 0 && errno != EPERM)
 		return -errno;
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (copy < 0)
+	dir = fs_opendir(fd);
+	if (!dir)
 		return -errno;
-	dir = fdopendir(copy);
-	if (!dir) {
-		fd_close(copy);
-		return -errno;
-	}
-	while ((entry = readdir(dir))) {
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
+	while (r == 0 && (entry = fs_next(dir)))
 		r = fs_remove_entry(removal, fd, entry->d_name, depth);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return r == 0 ? -errno : r;
 }
 
 int fs_remove_tree(int dirfd, const char *name)
 {
-	struct fs_removal removal = {.topfd = dirfd};
+	_cleanup_close_ int top = fs_open_for_removal(dirfd, name);
+	struct fs_removal removal = {.topfd = top};
 	struct stat st;
+	unsigned lifted;
 	int r;
 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	removal.dev = st.st_dev;
-	r = fs_remove_entry(&removal, dirfd, name, 0);
-	for (unsigned i = 0; r == 0 && i < removal.lifted; i++) {
-		char lifted[64];
-
-		fs_lifted_name(lifted, sizeof(lifted), i);
-		r = fs_remove_entry(&removal, dirfd, lifted, 0);
-	}
+	do {
+		lifted = removal.lifted;
+		r = fs_remove_entry(&removal, dirfd, name, 0);
+	} while (r == -ENOTEMPTY && removal.lifted > lifted);
 	return r;
 }
 

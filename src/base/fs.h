@@ -14,11 +14,20 @@ struct err;
 /* openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS; O_CLOEXEC added.
  */
 _must_check_ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+/* The file that fd (O_PATH) holds, with other flags; it needs /proc. */
+_must_check_ int fs_reopen(int fd, int flags);
 /* Makes every missing directory of path (absolute or relative to the working directory). */
 _must_check_ int fs_mkdirs(const char *path, mode_t mode, struct err *err);
 /* Makes every missing directory of a relative path below dirfd, no links followed; owner -1 keeps.
  */
 _must_check_ int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t gid);
+/*
+ * A directory to read, at its start, with a description of its own: dirfd keeps its position and
+ * stays open. NULL and errno on failure.
+ */
+DIR *fs_opendir(int dirfd);
+/* The next entry but "." and "..". NULL: the end (errno 0) or a failure (errno). */
+struct dirent *fs_next(DIR *dir);
 /*
  * Removes name below dirfd with all it holds, file or tree, without crossing into another mount.
  * Missing is fine. The tree may be deeper than PATH_MAX.

@@ -209,6 +209,22 @@ static void removes_deep_trees(void **state)
 	expect_empty(dir->fd);
 }
 
+/* What is lifted out of the depth meets names that are taken, and stays in the tree. */
+static void removes_deep_trees_with_any_names(void **state)
+{
+	struct test_dir *dir = *state;
+	int top;
+
+	assert_int_equal(mkdirat(dir->fd, "tree", 0755), 0);
+	top = openat(dir->fd, "tree", O_RDONLY | O_DIRECTORY);
+	make_deep(top, ".deep-0", 400, 0755);
+	make_deep(top, ".deep-1", 3, 0755);
+	make_deep(top, "z", 700, 0755);
+	close(top);
+	assert_int_equal(fs_remove_tree(dir->fd, "tree"), 0);
+	expect_empty(dir->fd);
+}
+
 /* As an ordinary user, who needs the owner's bits: root becomes nobody in a child. */
 static void removes_deep_closed_trees(void **state)
 {
@@ -263,17 +279,75 @@ static void replaces_as_a_whole(void **state)
 	expect_empty(dir->fd); /* no temporary file is left either */
 }
 
+/* Each reader of a directory starts at its beginning and leaves the others where they are. */
+static void directories_are_read(void **state)
+{
+	struct test_dir *dir = *state;
+	_cleanup_closedir_ DIR *first = NULL, *second = NULL;
+	static const char *const names[] = {".hidden", "...", "a"};
+	struct dirent *entry;
+
+	for (size_t i = 0; i < ELEMENTSOF(names); i++)
+		test_write(dir->fd, names[i], "");
+	first = fs_opendir(dir->fd);
+	second = fs_opendir(dir->fd);
+	assert_true(first && second);
+	assert_int_equal(fcntl(dirfd(first), F_GETFD), FD_CLOEXEC);
+	for (int turn = 0; turn < 2; turn++) {
+		unsigned seen = 0, n = 0;
+
+		while ((entry = fs_next(turn ? second : first))) {
+			n++;
+			for (size_t i = 0; i < ELEMENTSOF(names); i++)
+				seen |= (unsigned)(strcmp(entry->d_name, names[i]) == 0) << i;
+		}
+		assert_int_equal(errno, 0);
+		assert_int_equal(n, ELEMENTSOF(names));
+		assert_int_equal(seen, (1u << ELEMENTSOF(names)) - 1);
+	}
+	assert_int_equal(fcntl(dir->fd, F_GETFD), FD_CLOEXEC); /* still open */
+}
+
+/* A failure is told from an empty directory. */
+static void directories_that_cannot_be_read(void **state)
+{
+	struct test_dir *dir = *state;
+	_cleanup_closedir_ DIR *gone = fs_opendir(dir->fd);
+	int file, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	test_write(dir->fd, "file", "");
+	file = openat(dir->fd, "file", O_RDONLY | O_CLOEXEC);
+	assert_null(fs_opendir(file));
+	assert_int_equal(errno, ENOTDIR);
+	assert_null(fs_opendir(-1));
+	assert_int_equal(errno, EBADF);
+	assert_non_null(gone);
+	assert_int_equal(dup2(null, dirfd(gone)), dirfd(gone));
+	assert_null(fs_next(gone));
+	assert_int_equal(errno, ENOTDIR);
+	close(file);
+	close(null);
+}
+
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, test_dir_setup, test_dir_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(canonical_paths), cmocka_unit_test(canonical_lengths),
-		cmocka_unit_test(below),	   WITH_DIR(opening_stays_beneath),
-		WITH_DIR(directories_are_made),	   WITH_DIR(directories_beneath),
-		WITH_DIR(removes_files_and_links), WITH_DIR(removes_closed_directories),
-		WITH_DIR(removes_deep_trees),	   WITH_DIR(removes_deep_closed_trees),
+		cmocka_unit_test(canonical_paths),
+		cmocka_unit_test(canonical_lengths),
+		cmocka_unit_test(below),
+		WITH_DIR(opening_stays_beneath),
+		WITH_DIR(directories_are_made),
+		WITH_DIR(directories_beneath),
+		WITH_DIR(removes_files_and_links),
+		WITH_DIR(removes_closed_directories),
+		WITH_DIR(removes_deep_trees),
+		WITH_DIR(removes_deep_trees_with_any_names),
+		WITH_DIR(removes_deep_closed_trees),
 		WITH_DIR(replaces_as_a_whole),
+		WITH_DIR(directories_are_read),
+		WITH_DIR(directories_that_cannot_be_read),
 	};
 
 	umask(022);

@@ -164,55 +164,76 @@ int tree_copy_out(int from, int to, const struct tree_entry *entry, uid_t owner,
 }
 
 static int copy_in_at(int from, const char *name, int to, const char *new_name, uid_t owner,
+		      gid_t group, unsigned depth);
+
+static int copy_in_link(int link, int to, const char *name, uid_t owner, gid_t group)
+{
+	char target[CEIL_PATH];
+	ssize_t n = readlinkat(link, "", target, sizeof(target) - 1);
+
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	if (symlinkat(target, to, name) < 0 ||
+	    fchownat(to, name, owner, group, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+static int copy_in_file(int file, int to, const char *name, const struct stat *st, uid_t owner,
+			gid_t group)
+{
+	_cleanup_close_ int in = fs_reopen(file, O_RDONLY), out = -EBADF;
+	int r;
+
+	if (in < 0)
+		return in;
+	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (out < 0)
+		return -errno;
+	r = copy_bytes(in, out);
+	if (r == 0 && (fchown(out, owner, group) < 0 || fchmod(out, st->st_mode & 0777) < 0))
+		r = -errno;
+	return r;
+}
+
+static int copy_in_directory(int from, int to, const char *name, const struct stat *st, uid_t owner,
+			     gid_t group, unsigned depth)
+{
+	_cleanup_closedir_ DIR *dir = fs_opendir(from);
+	_cleanup_close_ int out = -EBADF;
+	struct dirent *entry;
+	int r = 0;
+
+	if (!dir || mkdirat(to, name, 0700) < 0)
+		return -errno;
+	out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (out < 0 || fchown(out, owner, group) < 0 ||
+	    fchmod(out, (st->st_mode & 0777) | 0700) < 0)
+		return -errno;
+	while (r == 0 && (entry = fs_next(dir)))
+		r = copy_in_at(from, entry->d_name, out, entry->d_name, owner, group, depth + 1);
+	return r == 0 ? -errno : r;
+}
+
+static int copy_in_at(int from, const char *name, int to, const char *new_name, uid_t owner,
 		      gid_t group, unsigned depth)
 {
-	_cleanup_close_ int in = -EBADF, out = -EBADF;
-	_cleanup_closedir_ DIR *dir = NULL;
-	char link[CEIL_PATH];
-	struct dirent *entry;
+	/* What bears the name may become a link or a device at any moment: it is held first. */
+	_cleanup_close_ int at = openat(from, name, O_PATH | O_CLOEXEC | (depth ? O_NOFOLLOW : 0));
 	struct stat st;
-	ssize_t n;
-	int r = 0;
 
 	if (depth > CEIL_TREE_DEPTH)
 		return -ELOOP;
-	if (fstatat(from, name, &st, depth ? AT_SYMLINK_NOFOLLOW : 0) < 0)
+	if (at < 0 || fstat(at, &st) < 0)
 		return -errno;
-	if (S_ISLNK(st.st_mode)) {
-		n = readlinkat(from, name, link, sizeof(link) - 1);
-		if (n < 0)
-			return -errno;
-		link[n] = '\0';
-		return symlinkat(link, to, new_name) < 0 ||
-				       fchownat(to, new_name, owner, group, AT_SYMLINK_NOFOLLOW) < 0
-			       ? -errno
-			       : 0;
-	}
-	if (S_ISREG(st.st_mode)) {
-		in = openat(from, name, O_RDONLY | O_CLOEXEC);
-		out = openat(to, new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			     0600);
-		if (in < 0 || out < 0)
-			return -errno;
-		r = copy_bytes(in, out);
-		if (r == 0 && (fchown(out, owner, group) < 0 || fchmod(out, st.st_mode & 0777) < 0))
-			r = -errno;
-		return r;
-	}
-	if (!S_ISDIR(st.st_mode))
-		return 0; /* devices, sockets and pipes are not data */
-	in = openat(from, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (in < 0 || mkdirat(to, new_name, 0700) < 0)
-		return -errno;
-	out = openat(to, new_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (out < 0 || fchown(out, owner, group) < 0 || fchmod(out, (st.st_mode & 0777) | 0700) < 0)
-		return -errno;
-	dir = fdopendir(fcntl(in, F_DUPFD_CLOEXEC, 0));
-	while (r == 0 && dir && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = copy_in_at(in, entry->d_name, out, entry->d_name, owner, group,
-				       depth + 1);
-	return dir ? r : -errno;
+	if (S_ISLNK(st.st_mode))
+		return copy_in_link(at, to, new_name, owner, group);
+	if (S_ISREG(st.st_mode))
+		return copy_in_file(at, to, new_name, &st, owner, group);
+	if (S_ISDIR(st.st_mode))
+		return copy_in_directory(at, to, new_name, &st, owner, group, depth);
+	return depth ? 0 : -EINVAL; /* devices, sockets and pipes are not data */
 }
 
 int tree_copy_in(const char *path, int to, const char *name, uid_t owner, gid_t group,
@@ -220,6 +241,9 @@ int tree_copy_in(const char *path, int to, const char *name, uid_t owner, gid_t 
 {
 	int r = copy_in_at(AT_FDCWD, path, to, name, owner, group, 0);
 
+	if (r == -EINVAL)
+		return err_set(err, EINVAL, "copy", "cannot copy %s in: it is no file or directory",
+			       path);
 	return r < 0 ? err_errno(err, -r, "copy", "cannot copy %s into the sandbox%s", path,
 				 r == -ENOSPC ? " (raise --disk)" : "")
 		     : 0;

@@ -13,7 +13,7 @@
 struct tree_walk {
 	struct tree *tree; /* NULL: only bytes are wanted */
 	uint64_t bytes;
-	size_t seen;
+	size_t seen, path_bytes;
 	dev_t dev;
 	bool truncated;
 };
@@ -64,6 +64,7 @@ static int tree_walk_entry(struct tree_walk *walk, int dirfd, const char *name, 
 {
 	_cleanup_close_ int fd = -EBADF;
 	struct stat st;
+	size_t at = 0;
 	int n, r;
 
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -84,36 +85,40 @@ static int tree_walk_entry(struct tree_walk *walk, int dirfd, const char *name, 
 		}
 	}
 	if (walk->tree) {
+		walk->path_bytes += len + (size_t)n;
+		if (walk->path_bytes > CEIL_TREE_PATHS) {
+			walk->truncated = true;
+			return 0;
+		}
 		r = tree_add(walk->tree, path, &st, fd >= 0 && tree_is_opaque(fd));
 		if (r < 0)
 			return r;
+		at = walk->tree->n;
 	}
-	return fd < 0 ? 0 : tree_walk_dir(walk, fd, path, len + (size_t)n, depth + 1);
+	r = fd < 0 ? 0 : tree_walk_dir(walk, fd, path, len + (size_t)n, depth + 1);
+	if (walk->tree) /* what was added since lies in it */
+		walk->tree->entries[at - 1].has_children = walk->tree->n > at;
+	return r;
 }
 
 static int tree_walk_dir(struct tree_walk *walk, int dirfd, char *path, size_t len, unsigned depth)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *entry;
-	int copy, r = 0;
+	int r = 0;
 
 	if (depth > CEIL_TREE_DEPTH) {
 		walk->truncated = true;
 		return 0;
 	}
-	copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (copy < 0)
-		return -errno;
-	dir = fdopendir(copy);
-	if (!dir) {
-		fd_close(copy);
-		return -errno;
-	}
-	while (r == 0 && (entry = readdir(dir)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			r = tree_walk_entry(walk, dirfd, entry->d_name, path, len, depth);
+	/* A directory that was removed meanwhile is empty. */
+	dir = fs_opendir(dirfd);
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	while (r == 0 && (entry = fs_next(dir)))
+		r = tree_walk_entry(walk, dirfd, entry->d_name, path, len, depth);
 	path[len] = '\0';
-	return r;
+	return r == 0 && errno != ENOENT ? -errno : r;
 }
 
 static int tree_compare(const void *a, const void *b)
@@ -177,20 +182,12 @@ static bool tree_same(const struct tree_entry *a, const struct tree_entry *b)
 	       a->mtime_ns == b->mtime_ns && (S_ISDIR(a->mode) || a->ctime_ns == b->ctime_ns);
 }
 
-static bool tree_has_children(const struct tree *tree, size_t i)
+/* No link of the lower tree is followed: one may lead out of it, into the host. */
+static bool tree_has(int dirfd, const char *path)
 {
-	size_t len = strlen(tree->entries[i].path);
+	_cleanup_close_ int fd = fs_open_beneath(dirfd, path, O_PATH | O_NOFOLLOW, 0);
 
-	/* Names like "a-b" sort between "a" and "a/b". */
-	for (size_t k = i + 1; k < tree->n; k++) {
-		const char *path = tree->entries[k].path;
-
-		if (strncmp(path, tree->entries[i].path, len) != 0)
-			return false;
-		if (path[len] == '/')
-			return true;
-	}
-	return false;
+	return fd >= 0;
 }
 
 /* What an entry that is there now means; false: nothing to tell. */
@@ -198,30 +195,21 @@ static bool tree_judge(const struct tree *before, const struct tree *now, size_t
 		       struct tree_change *change)
 {
 	const struct tree_entry *entry = &now->entries[i], *old = tree_find(before, entry->path);
-	bool dir = S_ISDIR(entry->mode), below;
-	struct stat st;
+	bool dir = S_ISDIR(entry->mode), below, whiteout;
 
 	*change = (struct tree_change){.path = entry->path, .kind = TREE_ADDED, .entry = entry};
 	if (old && (tree_same(old, entry) || (dir && S_ISDIR(old->mode))))
 		return false;
-	below = lowerfd >= 0 && fstatat(lowerfd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (lowerfd >= 0 && S_ISCHR(entry->mode) && entry->rdev == makedev(0, 0)) {
-		change->kind = TREE_DELETED; /* a whiteout */
-		change->entry = NULL;
-		return below;
-	}
-	if (dir && below && entry->opaque) {
+	below = lowerfd >= 0 && tree_has(lowerfd, entry->path);
+	whiteout = lowerfd >= 0 && S_ISCHR(entry->mode) && entry->rdev == makedev(0, 0);
+	/* An opaque directory took the place of what was below, any of a file. */
+	if (whiteout || (dir && ((below && entry->opaque) || old))) {
 		change->kind = TREE_DELETED;
 		change->entry = NULL;
-		return true;
-	}
-	if (dir && old) { /* a file gave way to a directory */
-		change->kind = TREE_DELETED;
-		change->entry = NULL;
-		return true;
+		return below || !whiteout;
 	}
 	if (dir)
-		return !below && !tree_has_children(now, i);
+		return !below && !entry->has_children;
 	change->kind = old || below ? TREE_MODIFIED : TREE_ADDED;
 	return true;
 }

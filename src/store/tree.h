@@ -21,13 +21,14 @@ struct tree_entry {
 	uint64_t size, ino;
 	int64_t mtime_ns, ctime_ns;
 	bool opaque; /* overlay: hides the lower directory of the same name */
+	bool has_children;
 };
 
 struct tree {
 	struct tree_entry *entries; /* sorted by path */
 	size_t n, allocated;
 	uint64_t bytes; /* allocated blocks */
-	bool truncated; /* more than CEIL_TREE_ENTRIES, or too deep */
+	bool truncated; /* more than CEIL_TREE_ENTRIES or CEIL_TREE_PATHS, or too deep */
 };
 
 #define TREE_INIT ((struct tree){0})
