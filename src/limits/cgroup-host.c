@@ -5,6 +5,7 @@
  */
 #include "buf.h"
 #include "ceilings.h"
+#include "cgroup-private.h"
 #include "cgroup.h"
 #include "err.h"
 #include "io.h"
@@ -133,7 +134,7 @@ static int cgroup_v2_offer(const char *dir, char *ret_controllers, size_t size)
 
 	if (r < 0)
 		return r;
-	snprintf(ret_controllers, size, "%s", have.data ? have.data : "");
+	snprintf(ret_controllers, size, "%s", have.data);
 	for (int c = CGROUP_MEMORY; c <= CGROUP_PIDS; c++)
 		n += cgroup_in_list(ret_controllers, strlen(ret_controllers), cgroup_v2_names[c],
 				    " \n");
@@ -141,7 +142,7 @@ static int cgroup_v2_offer(const char *dir, char *ret_controllers, size_t size)
 }
 
 /* Switches on for the children of dir what it offers. */
-static int cgroup_v2_delegate(const char *dir, const char *controllers)
+static int cgroup_v2_enable(const char *dir, const char *controllers)
 {
 	_cleanup_close_ int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_buf_ struct buf on = BUF_INIT(CEIL_SMALL_FILE);
@@ -151,12 +152,20 @@ static int cgroup_v2_delegate(const char *dir, const char *controllers)
 
 	for (int c = CGROUP_MEMORY; r == 0 && c < CGROUP_CONTROLLER_MAX; c++)
 		if (cgroup_in_list(controllers, strlen(controllers), cgroup_v2_names[c], " \n") &&
-		    !cgroup_in_list(on.data ? on.data : "", on.len, cgroup_v2_names[c], " \n"))
+		    !cgroup_in_list(on.data, on.len, cgroup_v2_names[c], " \n"))
 			len += (size_t)snprintf(add + len, sizeof(add) - len, "+%s ",
 						cgroup_v2_names[c]);
 	if (r == 0 && access(dir, W_OK) < 0)
 		r = -errno;
 	return r == 0 && len ? io_write_file(fd, "cgroup.subtree_control", add) : r;
+}
+
+int cgroup_v2_delegate(const char *dir)
+{
+	char controllers[256] = "";
+	int r = cgroup_v2_offer(dir, controllers, sizeof(controllers));
+
+	return r < 0 ? r : cgroup_v2_enable(dir, controllers);
 }
 
 /*
@@ -169,7 +178,7 @@ static int cgroup_v2_make_room(struct cgroup_host *host, const char *dir)
 	_cleanup_buf_ struct buf pids = BUF_INIT(CEIL_SMALL_FILE);
 	char *end;
 
-	if (fd < 0 || io_read_file(fd, "cgroup.procs", &pids) < 0 || !pids.data ||
+	if (fd < 0 || io_read_file(fd, "cgroup.procs", &pids) < 0 ||
 	    strtol(pids.data, &end, 10) != getpid() || strcmp(end, "\n") != 0)
 		return -EBUSY;
 	if (mkdirat(fd, CGROUP_LEAF, 0755) < 0 && errno != EEXIST)
@@ -206,9 +215,9 @@ static int cgroup_v2_take(struct cgroup_host *host, const char *dir, bool own, i
 
 	if (offer <= best)
 		return best;
-	r = cgroup_v2_delegate(dir, controllers);
+	r = cgroup_v2_enable(dir, controllers);
 	if (r == -EBUSY && own && cgroup_v2_make_room(host, dir) == 0)
-		r = cgroup_v2_delegate(dir, controllers);
+		r = cgroup_v2_enable(dir, controllers);
 	if (r < 0) {
 		snprintf(host->why, sizeof(host->why), "cgroup v2 at %.80s: %s", dir, strerror(-r));
 		return best;
@@ -240,7 +249,7 @@ static void cgroup_v2_found(struct cgroup_host *host, const struct cgroup_mount 
 	if (strlen(dir) > strlen("/" CGROUP_LEAF) &&
 	    strcmp(dir + strlen(dir) - strlen("/" CGROUP_LEAF), "/" CGROUP_LEAF) == 0)
 		*strrchr(dir, '/') = '\0';
-	for (bool first = true; best < CGROUP_PIDS; first = false) {
+	for (bool first = true; best < CGROUP_PIDS - CGROUP_MEMORY + 1; first = false) {
 		best = cgroup_v2_take(host, dir, first, best);
 		if (strlen(dir) <= m->point_len)
 			break;
@@ -282,7 +291,6 @@ static bool cgroup_is_mount(const char *path, long magic)
  */
 static bool cgroup_usual_places(struct cgroup_host *host, const char *self)
 {
-	static const char *const v1[] = {"memory", "cpu", "pids", "blkio", "cpuacct"};
 	struct cgroup_mount m = {
 		.root = "/", .root_len = 1, .point = "/sys/fs/cgroup", .point_len = 14};
 	char own[400], dir[512], point[64];
@@ -304,16 +312,18 @@ static bool cgroup_usual_places(struct cgroup_host *host, const char *self)
 	/* Controllers that share a hierarchy have several names for one directory. */
 	if (strstr(self, "cpu,cpuacct") || strstr(self, "cpuacct,cpu"))
 		return false;
-	for (size_t i = 0; i < ELEMENTSOF(v1); i++) {
-		if (cgroup_own_path(self, v1[i], own, sizeof(own)) < 0)
+	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
+		const char *name = cgroup_v1_names[c];
+
+		if (cgroup_own_path(self, name, own, sizeof(own)) < 0)
 			continue;
-		snprintf(point, sizeof(point), "/sys/fs/cgroup/%s", v1[i]);
+		snprintf(point, sizeof(point), "/sys/fs/cgroup/%s", name);
 		m = (struct cgroup_mount){.root = "/",
 					  .root_len = 1,
 					  .point = point,
 					  .point_len = strlen(point),
-					  .super = v1[i],
-					  .super_len = strlen(v1[i])};
+					  .super = name,
+					  .super_len = strlen(name)};
 		if (!cgroup_is_mount(point, CGROUP_SUPER_MAGIC) ||
 		    cgroup_directory(&m, own, dir, sizeof(dir)) < 0 || access(dir, F_OK) < 0)
 			return false;
@@ -330,7 +340,7 @@ int cgroup_host_probe(struct cgroup_host *ret_host, struct err *err)
 
 	*ret_host = (struct cgroup_host){.why = "no cgroup hierarchy is mounted"};
 	r = io_read_file(AT_FDCWD, "/proc/self/cgroup", &self);
-	if (r == 0 && cgroup_usual_places(ret_host, self.data ? self.data : ""))
+	if (r == 0 && cgroup_usual_places(ret_host, self.data))
 		return 0;
 	*ret_host = (struct cgroup_host){.why = "no cgroup hierarchy is mounted"};
 	if (r == 0)

@@ -8,6 +8,7 @@
 
 #include "buf.h"
 #include "ceilings.h"
+#include "cgroup-private.h"
 #include "err.h"
 #include "io.h"
 
@@ -54,6 +55,7 @@ static int cgroup_make(const char *parent, bool delegate, const char *path, char
 		return err_set(err, ENAMETOOLONG, "cgroup", "the group %s is too deep", path);
 	for (char *p = ret + len + 1;; p++) {
 		bool last = *p == '\0';
+		int r;
 
 		if (*p != '/' && !last)
 			continue;
@@ -62,43 +64,48 @@ static int cgroup_make(const char *parent, bool delegate, const char *path, char
 			return err_errno(err, errno, "cgroup", "cannot make %s", ret);
 		if (last)
 			return 0;
-		if (delegate) {
-			_cleanup_close_ int fd = open(ret, O_PATH | O_DIRECTORY | O_CLOEXEC);
-			_cleanup_buf_ struct buf have = BUF_INIT(CEIL_SMALL_FILE);
-			char add[256] = "";
-			size_t used = 0;
-
-			if (io_read_file(fd, "cgroup.controllers", &have) < 0)
-				return err_errno(err, errno, "cgroup", "cannot read %s", ret);
-			for (char *save, *word = strtok_r(have.data, " \n", &save);
-			     word && used < sizeof(add) - 32; word = strtok_r(NULL, " \n", &save))
-				used += (size_t)snprintf(add + used, sizeof(add) - used, "+%s ",
-							 word);
-			if (used && io_write_file(fd, "cgroup.subtree_control", add) < 0)
-				return err_errno(err, errno, "cgroup",
-						 "cannot delegate controllers in %s", ret);
-		}
+		r = delegate ? cgroup_v2_delegate(ret) : 0;
+		if (r < 0)
+			return err_errno(err, -r, "cgroup", "cannot delegate controllers in %s",
+					 ret);
 		*p = '/';
 	}
 }
 
-/* Writes a limit and checks that the kernel holds it (rounded down to a page at most). */
+/*
+ * The file of a limit holds what was written to it. Bytes of memory are rounded down to a page (of
+ * 64 KiB at most), nothing else is; "max" is no limit.
+ */
+static bool cgroup_holds(enum cgroup_controller controller, const char *value, const char *now)
+{
+	char *rest, *end;
+	uint64_t asked = strtoull(value, &rest, 10), held;
+	uint64_t slack = controller == CGROUP_MEMORY ? 65535 : 0;
+
+	if (*now < '0' || *now > '9')
+		return false;
+	held = strtoull(now, &end, 10); /* one too large is UINT64_MAX: more than was asked */
+	if (held > asked || asked - held > slack || (asked && !held))
+		return false;
+	/* The period after a quota, and the end of the line. */
+	return strncmp(end, rest, strlen(rest)) == 0 && strchr("\n", end[strlen(rest)]);
+}
+
+/* Writes a limit and checks that the kernel holds it. */
 static int cgroup_set(const struct cgroup *group, enum cgroup_controller controller,
 		      const char *file, const char *value, struct err *err)
 {
 	const char *path = group->dirs[group->of[controller]].path;
 	_cleanup_buf_ struct buf now = BUF_INIT(CEIL_SMALL_FILE);
-	unsigned long long asked = strtoull(value, NULL, 10), held;
 	int r = io_write_file(cgroup_fd(group, controller), file, value);
 
 	if (r == 0)
 		r = io_read_file(cgroup_fd(group, controller), file, &now);
 	if (r < 0)
 		return err_errno(err, -r, "cgroup", "cannot set %s/%s to %s", path, file, value);
-	held = strtoull(now.data, NULL, 10);
-	if (held > asked || held + 65536 < asked)
-		return err_set(err, EIO, "cgroup", "%s/%s was set to %s but holds %llu", path, file,
-			       value, held);
+	if (!cgroup_holds(controller, value, now.data))
+		return err_set(err, EIO, "cgroup", "%s/%s was set to %s but holds %.*s", path, file,
+			       value, (int)strcspn(now.data, "\n"), now.data);
 	return 0;
 }
 
@@ -116,19 +123,19 @@ static int cgroup_set_memory(struct cgroup *group, uint64_t bytes, struct err *e
 		return r;
 	if (v2) {
 		/* Absent without swap accounting: then there is none to use, or none counted. */
-		r = io_write_file(fd, "memory.swap.max", "0");
+		r = cgroup_set(group, CGROUP_MEMORY, "memory.swap.max", "0", err);
 		if (r == 0 || r == -ENOENT)
-			r = io_write_file(fd, "memory.oom.group", "1");
+			r = cgroup_set(group, CGROUP_MEMORY, "memory.oom.group", "1", err);
 		group->oom_fd = openat(fd, "memory.events", O_RDONLY | O_CLOEXEC);
-		if (r < 0 || group->oom_fd < 0)
-			return err_errno(err, r < 0 ? -r : errno, "cgroup", "memory.oom.group");
-		return 0;
+		if (r == 0 && group->oom_fd < 0)
+			r = err_errno(err, errno, "cgroup", "cannot open memory.events");
+		return r;
 	}
-	r = io_write_file(fd, "memory.memsw.limit_in_bytes", text);
+	r = cgroup_set(group, CGROUP_MEMORY, "memory.memsw.limit_in_bytes", text, err);
 	if (r == -ENOENT || r == -EOPNOTSUPP)
-		r = io_write_file(fd, "memory.swappiness", "0");
+		r = cgroup_set(group, CGROUP_MEMORY, "memory.swappiness", "0", err);
 	if (r < 0)
-		return err_errno(err, -r, "cgroup", "cannot forbid swap");
+		return r;
 	group->oom_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	event = openat(fd, "memory.oom_control", O_RDONLY | O_CLOEXEC);
 	snprintf(text, sizeof(text), "%d %d", group->oom_fd, event);
@@ -153,6 +160,33 @@ static int cgroup_set_cpu(struct cgroup *group, uint32_t milli, struct err *err)
 	return cgroup_set(group, CGROUP_CPU, "cpu.max", text, err);
 }
 
+/* One of the lines is this one, or starts with it and goes on with other keys. */
+static bool cgroup_has_line(const char *text, const char *line)
+{
+	size_t len = strlen(line);
+
+	for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+		if (strncmp(text, line, len) == 0 && (!text[len] || strchr("\n ", text[len])))
+			return true;
+	return false;
+}
+
+/* A limit that is a line of a file with one for each device. */
+static int cgroup_set_line(const struct cgroup *group, const char *file, const char *line,
+			   struct err *err)
+{
+	_cleanup_buf_ struct buf now = BUF_INIT(CEIL_SMALL_FILE);
+	int fd = cgroup_fd(group, CGROUP_IO), r = io_write_file(fd, file, line);
+
+	if (r == 0)
+		r = io_read_file(fd, file, &now);
+	if (r < 0)
+		return err_errno(err, -r, "cgroup", "cannot set %s to %s", file, line);
+	return cgroup_has_line(now.data, line)
+		       ? 0
+		       : err_set(err, EIO, "cgroup", "%s does not hold %s", file, line);
+}
+
 static int cgroup_set_io(struct cgroup *group, const struct cgroup_limits *limits, struct err *err)
 {
 	static const char *const files[] = {"blkio.throttle.read_bps_device",
@@ -168,15 +202,14 @@ static int cgroup_set_io(struct cgroup *group, const struct cgroup_limits *limit
 		if (group->version[CGROUP_IO] == 2) {
 			snprintf(text, sizeof(text), "%u:%u rbps=%llu wbps=%llu", major_no,
 				 minor_no, bps, bps);
-			r = io_write_file(cgroup_fd(group, CGROUP_IO), "io.max", text);
+			r = cgroup_set_line(group, "io.max", text, err);
 		} else {
 			snprintf(text, sizeof(text), "%u:%u %llu", major_no, minor_no, bps);
 			for (size_t k = 0; r == 0 && k < ELEMENTSOF(files); k++)
-				r = io_write_file(cgroup_fd(group, CGROUP_IO), files[k], text);
+				r = cgroup_set_line(group, files[k], text, err);
 		}
 		if (r < 0)
-			return err_errno(err, -r, "cgroup", "cannot limit I/O of device %u:%u",
-					 major_no, minor_no);
+			return r;
 	}
 	return 0;
 }
@@ -294,18 +327,15 @@ static void cgroup_kill_at(const char *path)
 }
 
 /* A group whose last process is just being reaped is busy for a moment. */
-static bool cgroup_remove_dir(const char *path)
+static void cgroup_remove_dir(const char *path)
 {
 	for (int try = 0; try < 1000; try++) {
-		if (rmdir(path) == 0)
-			return true;
-		if (errno != EBUSY)
-			return false;
+		if (rmdir(path) == 0 || errno != EBUSY)
+			return;
 		if (try == 0)
 			cgroup_kill_at(path);
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
-	return false;
 }
 
 struct cgroup *cgroup_free(struct cgroup *group)
@@ -344,9 +374,10 @@ const char *cgroup_dir_path(const struct cgroup *group, size_t i)
 	return i < group->n_dirs ? group->dirs[i].path : NULL;
 }
 
-bool cgroup_sweep_dir(const char *path)
+void cgroup_sweep_dir(const char *path)
 {
-	return access(path, F_OK) == 0 && cgroup_remove_dir(path);
+	if (access(path, F_OK) == 0)
+		cgroup_remove_dir(path);
 }
 
 void cgroup_oom_seen(const struct cgroup *group)
@@ -363,16 +394,6 @@ const char *cgroup_v2_path(const struct cgroup *group)
 {
 	return group->version[CGROUP_MEMORY] == 2 ? group->dirs[group->of[CGROUP_MEMORY]].path
 						  : NULL;
-}
-
-int cgroup_kill(const struct cgroup *group)
-{
-	int r;
-
-	if (group->version[CGROUP_CORE] != 2)
-		return -EOPNOTSUPP;
-	r = io_write_file(cgroup_fd(group, CGROUP_CORE), "cgroup.kill", "1");
-	return r == -ENOENT ? -EOPNOTSUPP : r;
 }
 
 /* The number after `key` and blanks in a flat-keyed file; 0 if it is not there. */
@@ -400,7 +421,7 @@ static uint64_t cgroup_sum(int dirfd, const char *file, const char *key)
 
 	if (dirfd < 0 || io_read_file(dirfd, file, &text) < 0)
 		return 0;
-	for (const char *p = text.data; p && (p = strstr(p, key)); p += strlen(key))
+	for (const char *p = text.data; (p = strstr(p, key)); p += strlen(key))
 		sum += strtoull(p + strlen(key), NULL, 10);
 	return sum;
 }
@@ -421,7 +442,7 @@ uint64_t cgroup_read_cpu_us(const struct cgroup *group)
 	return cgroup_number(fd, "cpuacct.usage") / 1000;
 }
 
-uint64_t cgroup_read_written(const struct cgroup *group)
+static uint64_t cgroup_read_written(const struct cgroup *group)
 {
 	int fd = cgroup_fd(group, CGROUP_IO);
 
@@ -489,15 +510,13 @@ void cgroup_each_pid(const struct cgroup *group, void (*fn)(pid_t pid, void *dat
 	}
 }
 
-bool cgroup_sweep(const struct cgroup_host *host, const char *path)
+void cgroup_sweep(const struct cgroup_host *host, const char *path)
 {
-	bool found = false;
-
 	for (int c = 0; c < CGROUP_CONTROLLER_MAX; c++) {
 		char dir[768];
 
 		snprintf(dir, sizeof(dir), "%s/%s", host->parent[c], path);
-		found |= host->version[c] && cgroup_sweep_dir(dir);
+		if (host->version[c])
+			cgroup_sweep_dir(dir);
 	}
-	return found;
 }

@@ -80,25 +80,23 @@ const int *cgroup_join_fds(const struct cgroup *group, size_t *ret_n);
 /* A descriptor that becomes readable (v1) or has POLLPRI (v2) at an out-of-memory kill, or -1. */
 int cgroup_oom_fd(const struct cgroup *group);
 
-int cgroup_kill(const struct cgroup *group); /* -EOPNOTSUPP: no cgroup.kill here */
 /* Only what tells why a run ended: oom_kills and pids_refused. */
 void cgroup_read_events(const struct cgroup *group, struct cgroup_usage *usage);
 /* What has no controller stays 0. */
 void cgroup_read_usage(const struct cgroup *group, struct cgroup_usage *ret_usage);
 uint64_t cgroup_read_cpu_us(const struct cgroup *group);
-uint64_t cgroup_read_written(const struct cgroup *group);
 bool cgroup_has(const struct cgroup *group, enum cgroup_controller controller);
 /* Calls fn for every pid of the group. */
 void cgroup_each_pid(const struct cgroup *group, void (*fn)(pid_t pid, void *data), void *data);
 
 /* "cgroup v2 memory" and the like; static text. */
 const char *cgroup_name(const struct cgroup_host *host, enum cgroup_controller controller);
-/* Removes what a killed creel left of the group `path`; true if there was something. */
-bool cgroup_sweep(const struct cgroup_host *host, const char *path);
+/* Removes what a killed creel left of the group `path`. */
+void cgroup_sweep(const struct cgroup_host *host, const char *path);
 /* The directories of the group, i from 0; NULL: no more. */
 const char *cgroup_dir_path(const struct cgroup *group, size_t i);
-/* Removes one such directory of a dead sandbox; true if it was there. */
-bool cgroup_sweep_dir(const char *path);
+/* Removes one such directory of a dead sandbox. */
+void cgroup_sweep_dir(const char *path);
 /* Takes note of what cgroup_oom_fd() told, so that it can tell again. */
 void cgroup_oom_seen(const struct cgroup *group);
 /* The v2 directory of the group, for a read-only view inside; NULL if there is no v2 memory. */

@@ -22,9 +22,9 @@ enum limit_kind {
 };
 
 struct limit {
-	uint64_t value; /* 0: none */
-	bool named;	/* by the caller */
-	char enforced_by[72];
+	uint64_t value;		 /* 0: none */
+	bool named;		 /* by the caller */
+	const char *enforced_by; /* static text; NULL: nothing, or no limit */
 };
 
 struct limits {

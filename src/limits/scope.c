@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <spawn.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -74,7 +73,7 @@ static int scope_wait(const char *unit)
 		_cleanup_buf_ struct buf self = BUF_INIT(CEIL_SMALL_FILE);
 		const char *line;
 
-		if (io_read_file(AT_FDCWD, "/proc/self/cgroup", &self) < 0 || !self.data)
+		if (io_read_file(AT_FDCWD, "/proc/self/cgroup", &self) < 0)
 			return -EIO;
 		line = strstr(self.data, "0::");
 		if (line && strstr(line, unit))
@@ -84,7 +83,12 @@ static int scope_wait(const char *unit)
 	return -EAGAIN;
 }
 
-int scope_enter(struct err *err)
+/*
+ * Moves this process into a new transient scope of the user's systemd with Delegate=yes
+ * (org.freedesktop.systemd1(5), StartTransientUnit), so that groups can be made below it. The scope
+ * goes when its last process has.
+ */
+static int scope_enter(void)
 {
 	char unit[64], pid[16];
 	struct statfs st;
@@ -94,22 +98,18 @@ int scope_enter(struct err *err)
 	if (statfs("/sys/fs/cgroup", &st) < 0 || st.f_type != CGROUP2_SUPER_MAGIC ||
 	    access(SCOPE_BUSCTL, X_OK) < 0 ||
 	    (!getenv("DBUS_SESSION_BUS_ADDRESS") && !getenv("XDG_RUNTIME_DIR")))
-		return err_set(err, ENOENT, "scope", "there is no systemd user manager to ask");
+		return -ENOENT;
 	snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	snprintf(unit, sizeof(unit), "creel-%s.scope", pid);
 	r = scope_call(unit, pid);
-	if (r == 0)
-		r = scope_wait(unit);
-	if (r < 0)
-		return err_errno(err, -r, "scope", "systemd's user manager gave no scope");
-	return 0;
+	return r == 0 ? scope_wait(unit) : r;
 }
 
 int scope_host(bool root, struct cgroup_host *ret_host, struct err *err)
 {
 	int r = cgroup_host_probe(ret_host, err);
 
-	if (r < 0 || root || ret_host->version[CGROUP_MEMORY] || scope_enter(NULL) < 0)
+	if (r < 0 || root || ret_host->version[CGROUP_MEMORY] || scope_enter() < 0)
 		return r;
 	return cgroup_host_probe(ret_host, err);
 }

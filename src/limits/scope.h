@@ -13,11 +13,3 @@ struct err;
  * where there is no user manager, the host is as it was.
  */
 int scope_host(bool root, struct cgroup_host *ret_host, struct err *err);
-
-/*
- * Moves this process into a new transient scope of the user's systemd with Delegate=yes
- * (org.freedesktop.systemd1(5), StartTransientUnit), so that groups can be made below it. The scope
- * goes when its last process has. Returns 0; -ENOENT: there is no user manager or no busctl(1);
- * -EAGAIN: it did not do it.
- */
-int scope_enter(struct err *err);

@@ -2,20 +2,21 @@
 /* enforce.c: see enforce.h. */
 #include "enforce.h"
 
-#include "ceilings.h"
 #include "err.h"
 #include "io.h"
+#include "plan.h"
 
 #include <fcntl.h>
-#include <sched.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 
 static void enforce_by(struct limits *limits, enum limit_kind kind, const char *what)
 {
-	snprintf(limits->of[kind].enforced_by, sizeof(limits->of[kind].enforced_by), "%s", what);
+	limits->of[kind].enforced_by = what;
 }
 
 static int enforce_refuse(const struct sandbox *sandbox, enum limit_kind kind, const char *fix,
@@ -29,12 +30,11 @@ static int enforce_refuse(const struct sandbox *sandbox, enum limit_kind kind, c
 /* The whole disk that holds path, for the I/O controllers; 0: none (tmpfs, btrfs, network). */
 static dev_t enforce_disk_of(const char *path)
 {
-	char link[64], target[512], file[600];
+	char link[64], file[80];
 	_cleanup_buf_ struct buf text = BUF_INIT(64);
 	unsigned long major_no, minor_no;
 	struct stat st;
 	char *end;
-	ssize_t n;
 
 	if (stat(path, &st) < 0 || major(st.st_dev) == 0)
 		return 0;
@@ -42,45 +42,65 @@ static dev_t enforce_disk_of(const char *path)
 	snprintf(file, sizeof(file), "%s/partition", link);
 	if (access(file, F_OK) < 0)
 		return st.st_dev;
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0)
-		return st.st_dev;
 	snprintf(file, sizeof(file), "%s/../dev", link);
-	if (io_read_file(AT_FDCWD, file, &text) < 0 || !text.data)
+	if (io_read_file(AT_FDCWD, file, &text) < 0)
 		return st.st_dev;
 	major_no = strtoul(text.data, &end, 10);
 	minor_no = *end == ':' ? strtoul(end + 1, NULL, 10) : 0;
 	return makedev((unsigned)major_no, (unsigned)minor_no);
 }
 
-static void enforce_io_devices(const struct sandbox *sandbox, struct cgroup_limits *limits)
+/* One more device; what lies on none the controller knows (btrfs, overlay, network) is refused. */
+static int enforce_io_device(const struct sandbox *sandbox, const char *path,
+			     struct cgroup_limits *limits, struct err *err)
 {
-	const char *const paths[] = {sandbox->state->data, "/usr", sandbox->spec->workspace};
+	dev_t dev = enforce_disk_of(path);
+	struct statfs st;
 
-	for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
-		dev_t dev = paths[i] ? enforce_disk_of(paths[i]) : 0;
-		bool known = dev == 0;
+	if (dev == 0 && statfs(path, &st) == 0 && st.f_type == TMPFS_MAGIC)
+		return 0; /* memory */
+	if (dev == 0)
+		return enforce_refuse(sandbox, LIMIT_IO, "no block device lies below the files",
+				      err);
+	for (size_t k = 0; k < limits->n_io_devices; k++)
+		if (limits->io_devices[k] == dev)
+			return 0;
+	if (limits->n_io_devices == ELEMENTSOF(limits->io_devices))
+		return enforce_refuse(sandbox, LIMIT_IO, "the files lie on too many devices", err);
+	limits->io_devices[limits->n_io_devices++] = dev;
+	return 0;
+}
 
-		for (size_t k = 0; k < limits->n_io_devices; k++)
-			known |= limits->io_devices[k] == dev;
-		if (!known)
-			limits->io_devices[limits->n_io_devices++] = dev;
-	}
+static int enforce_io_devices(const struct sandbox *sandbox, struct cgroup_limits *limits,
+			      struct err *err)
+{
+	const struct sandbox_spec *spec = sandbox->spec;
+	int r = enforce_io_device(sandbox, sandbox->state->data, limits, err);
+
+	if (r == 0)
+		r = enforce_io_device(sandbox, "/usr", limits, err);
+	if (r == 0 && spec->workspace)
+		r = enforce_io_device(sandbox, spec->workspace, limits, err);
+	for (size_t i = 0; r == 0 && i < spec->n_ro; i++)
+		r = enforce_io_device(sandbox, spec->ro[i].source, limits, err);
+	if (r == 0 && limits->n_io_devices == 0)
+		return enforce_refuse(sandbox, LIMIT_IO, "all of the files are in memory", err);
+	return r;
 }
 
 static int enforce_io(struct sandbox *sandbox, struct cgroup_limits *group, struct err *err)
 {
 	struct limits *limits = sandbox->spec->limits;
+	int r;
 
 	if (!limits->of[LIMIT_IO].value)
 		return 0;
 	if (!sandbox->host.version[CGROUP_IO])
 		return enforce_refuse(sandbox, LIMIT_IO, "it needs the io controller", err);
 	group->io_bps = limits->of[LIMIT_IO].value;
-	enforce_io_devices(sandbox, group);
-	if (group->n_io_devices == 0)
-		return enforce_refuse(sandbox, LIMIT_IO, "no block device lies below the files",
-				      err);
+	r = enforce_io_devices(sandbox, group, err);
+	if (r < 0)
+		return r;
 	enforce_by(limits, LIMIT_IO, cgroup_name(&sandbox->host, CGROUP_IO));
 	return 0;
 }
@@ -110,7 +130,6 @@ static int enforce_disk(struct sandbox *sandbox, struct err *err)
 		disk->value = memory / 2;
 	sandbox->layer_is_directory = (memory && disk->value > memory / 2) ||
 				      (!sandbox->state->root && !enforce_tmpfs_has_xattrs());
-	sandbox->disk_by_watch = sandbox->layer_is_directory;
 	enforce_by(limits, LIMIT_DISK,
 		   sandbox->layer_is_directory ? "watchdog over a directory" : "tmpfs size");
 	if (disk->value < 1u << 20)
@@ -134,14 +153,6 @@ static int enforce_written(struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
-/* CPUs that this process may use. */
-static size_t enforce_cpus_here(void)
-{
-	cpu_set_t set;
-
-	return sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 0;
-}
-
 static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, struct err *err)
 {
 	struct limits *limits = sandbox->spec->limits;
@@ -155,7 +166,7 @@ static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, st
 		enforce_by(limits, LIMIT_CPUS, cgroup_name(&sandbox->host, CGROUP_CPU));
 		return 0;
 	}
-	if (cpus->value / 1000 >= enforce_cpus_here()) {
+	if (cpus->value / 1000 >= plan_cpus_here(NULL)) {
 		enforce_by(limits, LIMIT_CPUS, "the CPUs that there are");
 		return 0;
 	}
@@ -163,7 +174,6 @@ static int enforce_cpus(struct sandbox *sandbox, struct cgroup_limits *group, st
 		return enforce_refuse(sandbox, LIMIT_CPUS,
 				      "a fraction needs the cpu controller; name a whole number",
 				      err);
-	sandbox->cpus_by_watch = true;
 	enforce_by(limits, LIMIT_CPUS, "CPU affinity");
 	return 0;
 }
@@ -186,7 +196,7 @@ static void enforce_spare_groups(struct sandbox *sandbox)
 		host->version[CGROUP_IO] = 0;
 	if (!of[LIMIT_CPU_TIME].value && !reported)
 		host->version[CGROUP_CORE] = 0;
-	if (host->version[CGROUP_CPU] == 1 && of[LIMIT_CPUS].value / 1000 >= enforce_cpus_here())
+	if (host->version[CGROUP_CPU] == 1 && of[LIMIT_CPUS].value / 1000 >= plan_cpus_here(NULL))
 		host->version[CGROUP_CPU] = 0;
 }
 

@@ -207,7 +207,8 @@ static void plan_proc(struct plan *plan)
 	static const char *const masked[] = {
 		"/proc/acpi",	       "/proc/asound",	   "/proc/kcore",	"/proc/keys",
 		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-		"/proc/scsi",	       "/proc/kallsyms",   "/proc/interrupts",	"/proc/softirqs"};
+		"/proc/scsi",	       "/proc/kallsyms",   "/proc/interrupts",	"/proc/softirqs",
+		"/proc/locks"};
 	uint64_t attr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 
 	plan_add(plan, CELL_FS, "proc", "/proc", PLAN_SEALED | MOUNT_ATTR_NOEXEC);
@@ -290,17 +291,28 @@ static void plan_rlimits(const struct sandbox *sandbox, struct plan *plan)
 	}
 }
 
+size_t plan_cpus_here(unsigned long ret_mask[PLAN_CPU_WORDS])
+{
+	unsigned long mask[PLAN_CPU_WORDS] = {0};
+	size_t n = 0;
+
+	/* cpu_set_t ends at 1,024 CPUs: a kernel that is made for more refuses it. */
+	if (syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask) < 0)
+		n = SIZE_MAX;
+	for (size_t i = 0; n < SIZE_MAX && i < PLAN_CPU_WORDS; i++)
+		n += (size_t)__builtin_popcountl(mask[i]);
+	if (ret_mask)
+		memcpy(ret_mask, mask, sizeof(mask));
+	return n;
+}
+
 /* As many CPUs as --cpus rounds up to, another set for each sandbox; nothing if all may be used. */
 static void plan_cpus(const struct sandbox *sandbox, struct plan *plan)
 {
-	size_t want = (sandbox->spec->limits->of[LIMIT_CPUS].value + 999) / 1000, have, skip;
-	unsigned long all[ELEMENTSOF(plan->cpus)] = {0};
-	const size_t bits = 8 * sizeof(all[0]);
-	long size = syscall(SYS_sched_getaffinity, 0, sizeof(all), all);
+	size_t want = (sandbox->spec->limits->of[LIMIT_CPUS].value + 999) / 1000, skip;
+	unsigned long all[PLAN_CPU_WORDS];
+	const size_t bits = 8 * sizeof(all[0]), have = plan_cpus_here(all);
 
-	have = 0;
-	for (size_t i = 0; size > 0 && i < ELEMENTSOF(all); i++)
-		have += (size_t)__builtin_popcountl(all[i]);
 	if (want == 0 || want >= have)
 		return;
 	skip = (size_t)sandbox->live.id[1] % have;
@@ -313,7 +325,7 @@ static void plan_cpus(const struct sandbox *sandbox, struct plan *plan)
 		want--;
 	}
 	plan->cell.cpus = plan->cpus;
-	plan->cell.cpus_size = (size_t)size;
+	plan->cell.cpus_size = sizeof(plan->cpus);
 }
 
 int plan_landlock_abi(void)
@@ -379,7 +391,6 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 	plan_numbers(sandbox, plan);
 	plan->cell.rootless = map->rootless;
 	plan->cell.drop_groups = !map->single;
-	plan->cell.netns_fd = -1;
 	plan->cell.cgroup_fd = sandbox->cgroup ? cgroup_clone_fd(sandbox->cgroup) : -1;
 	plan->cell.first_join = map->rootless ? 0 : spec->workspace ? 2 : 1;
 	plan->cell.init_fd = init_fd;

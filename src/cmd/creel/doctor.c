@@ -13,6 +13,7 @@
 #include "options.h"
 #include "plan.h"
 #include "run.h"
+#include "scope.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -59,17 +60,10 @@ static __attribute__((format(printf, 5, 6))) void add(struct doctor *doctor, con
 	snprintf(check->fix, sizeof(check->fix), "%s", verdict == VERDICT_OK ? "" : fix);
 }
 
-static uint64_t number_in(const char *path, uint64_t otherwise)
-{
-	uint64_t value;
-
-	return io_read_u64(AT_FDCWD, path, &value) == 0 ? value : otherwise;
-}
-
 static void check_kernel(struct doctor *doctor)
 {
 	struct utsname u;
-	unsigned long release, minor;
+	unsigned long release, minor, least = doctor->root ? 19 : 12;
 	char *end;
 
 	if (uname(&u) < 0)
@@ -77,8 +71,9 @@ static void check_kernel(struct doctor *doctor)
 	release = strtoul(u.release, &end, 10);
 	minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
 	add(doctor, "kernel",
-	    release > 5 || (release == 5 && minor >= 12) ? VERDICT_OK : VERDICT_MISSING,
-	    "Linux 5.12 or newer is needed (mount_setattr, idmapped mounts)",
+	    release > 5 || (release == 5 && minor >= least) ? VERDICT_OK : VERDICT_MISSING,
+	    doctor->root ? "root needs Linux 5.19 or newer (an overlay over idmapped mounts)"
+			 : "Linux 5.12 or newer is needed (mount_setattr)",
 	    "Linux %.60s on %.30s", u.release, u.machine);
 }
 
@@ -110,22 +105,12 @@ static void check_user_namespaces(struct doctor *doctor)
 	uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
 			 CLONE_NEWUTS | CLONE_NEWCGROUP;
 	int r = try_namespaces(flags, true);
-	const char *fix =
-		"this container or kernel forbids them: run creel outside it, or give the "
-		"container SYS_ADMIN and an unconfined seccomp and AppArmor profile";
 
-	if (number_in("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
-		fix = "install the AppArmor profile that comes with creel: cp "
-		      "PREFIX/share/creel/apparmor/creel /etc/apparmor.d/ && apparmor_parser -r "
-		      "/etc/apparmor.d/creel";
-	else if (number_in("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0)
-		fix = "sysctl -w kernel.unprivileged_userns_clone=1";
-	else if (number_in("/proc/sys/user/max_user_namespaces", 1) == 0)
-		fix = "sysctl -w user.max_user_namespaces=15000";
 	if (r == 0)
 		add(doctor, "namespaces", VERDICT_OK, "", "user, pid, mnt, net, ipc, uts, cgroup");
 	else
-		add(doctor, "namespaces", VERDICT_MISSING, fix, "%s", strerror(-r));
+		add(doctor, "namespaces", VERDICT_MISSING, idmap_forbidden_fix(), "%s",
+		    strerror(-r));
 }
 
 static void check_ids(struct doctor *doctor)
@@ -322,7 +307,8 @@ int cmd_doctor(int argc, char **argv)
 		}
 	}
 	doctor.root = geteuid() == 0;
-	if (state_open(dir, &doctor.state, &err) < 0 || cgroup_host_probe(&doctor.host, &err) < 0)
+	if (state_open(dir, &doctor.state, &err) < 0 ||
+	    scope_host(doctor.root, &doctor.host, &err) < 0)
 		return creel_fail(&err, json);
 	check_kernel(&doctor);
 	check_user_namespaces(&doctor);
@@ -333,6 +319,7 @@ int cmd_doctor(int argc, char **argv)
 	check_languages(&doctor);
 	check_levels(&doctor);
 	check_sandbox(&doctor);
+	cgroup_host_leave(&doctor.host);
 	for (size_t i = 0; i < doctor.n; i++)
 		works &= doctor.checks[i].verdict != VERDICT_MISSING;
 	if (!json)
