@@ -150,24 +150,15 @@ int io_send_fds(int sock, const void *data, size_t len, const int *fds, size_t n
 	return 0;
 }
 
-/* Takes the descriptors and the sender's pid out of one received message. */
-static int io_take_control(struct msghdr *msg, int *fds, size_t max_fds, size_t *n_fds, pid_t *pid)
+/* Takes the descriptors out of one received message. */
+static int io_take_control(struct msghdr *msg, int *fds, size_t max_fds, size_t *n_fds)
 {
 	bool too_many = msg->msg_flags & MSG_CTRUNC;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		size_t count;
 
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS) {
-			struct ucred cred;
-
-			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-			*pid = cred.pid;
-			continue;
-		}
-		if (c->cmsg_type != SCM_RIGHTS)
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (size_t i = 0; i < count; i++) {
@@ -189,12 +180,10 @@ static int io_take_control(struct msghdr *msg, int *fds, size_t max_fds, size_t 
 	return -E2BIG;
 }
 
-int io_recv_fds(int sock, void *data, size_t len, int *fds, size_t max_fds, size_t *ret_n_fds,
-		pid_t *ret_pid)
+int io_recv_fds(int sock, void *data, size_t len, int *fds, size_t max_fds, size_t *ret_n_fds)
 {
 	union {
-		char data[CMSG_SPACE((CEIL_FRAME_FDS + 1) * sizeof(int)) +
-			  CMSG_SPACE(sizeof(struct ucred))];
+		char data[CMSG_SPACE((CEIL_FRAME_FDS + 1) * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = {.iov_base = data, .iov_len = len};
@@ -203,7 +192,6 @@ int io_recv_fds(int sock, void *data, size_t len, int *fds, size_t max_fds, size
 			     .msg_control = control.data,
 			     .msg_controllen = sizeof(control.data)};
 	size_t n_fds = 0;
-	pid_t pid = 0;
 	ssize_t n;
 	int r;
 
@@ -212,7 +200,7 @@ int io_recv_fds(int sock, void *data, size_t len, int *fds, size_t max_fds, size
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	r = io_take_control(&msg, fds, max_fds, &n_fds, &pid);
+	r = io_take_control(&msg, fds, max_fds, &n_fds);
 	if (r < 0)
 		return r;
 	if (n == 0)
@@ -228,8 +216,6 @@ int io_recv_fds(int sock, void *data, size_t len, int *fds, size_t max_fds, size
 	}
 	if (ret_n_fds)
 		*ret_n_fds = n_fds;
-	if (ret_pid)
-		*ret_pid = pid;
 	return 0;
 }
 

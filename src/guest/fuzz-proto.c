@@ -28,7 +28,7 @@ static void read_stream(const uint8_t *data, size_t size, size_t max, size_t max
 	close(pair[0]);
 	shutdown(pair[1], SHUT_WR);
 	do {
-		r = guest_recv(pair[1], max, &type, &payload, fds, max_fds, &n, NULL);
+		r = guest_recv(pair[1], max, &type, &payload, fds, max_fds, &n);
 		if (r < 0)
 			break;
 		total += sizeof(struct guest_header) + payload.len;

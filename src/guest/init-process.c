@@ -5,7 +5,6 @@
  */
 #include "init-process.h"
 
-#include "ceilings.h"
 #include "io.h"
 #include "proto.h"
 
@@ -121,18 +120,6 @@ static int init_stdio(const int *fds)
 	return 0;
 }
 
-static void init_hold(int conn)
-{
-	struct buf payload = BUF_INIT(GUEST_REPLY_MAX);
-	size_t n_fds = 0;
-	uint16_t type = 0;
-
-	if (guest_send(conn, GUEST_READY, NULL, 0, NULL, 0) < 0 ||
-	    guest_recv(conn, 0, &type, &payload, NULL, 0, &n_fds, NULL) < 0 || type != GUEST_GO)
-		_exit(127);
-	buf_done(&payload);
-}
-
 static _Noreturn void init_child(int conn, const struct init_start *start, const int *fds)
 {
 	sigset_t none;
@@ -152,8 +139,6 @@ static _Noreturn void init_child(int conn, const struct init_start *start, const
 	if (chdir(start->cwd) < 0)
 		init_fail(conn, GUEST_STEP_CWD, errno);
 	init_domain();
-	if (start->fixed.flags & GUEST_START_HOLD)
-		init_hold(conn);
 	environ = start->env;
 	execvp(start->argv[0], start->argv);
 	init_fail(conn, GUEST_STEP_EXEC, errno);

@@ -19,7 +19,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
@@ -47,17 +46,11 @@ static void init_forget(struct init *init, size_t i)
 	init->process[i] = init->process[--init->n];
 }
 
-static void init_tell_exit(struct init *init, pid_t pid, int status, const struct rusage *usage)
+static void init_tell_exit(struct init *init, pid_t pid, int status)
 {
-	for (size_t i = 0; i < init->n; i++) {
-		struct guest_exited exited = {
-			.status = status,
-			.user_us = (uint64_t)usage->ru_utime.tv_sec * 1000000u +
-				   (uint64_t)usage->ru_utime.tv_usec,
-			.system_us = (uint64_t)usage->ru_stime.tv_sec * 1000000u +
-				     (uint64_t)usage->ru_stime.tv_usec,
-		};
+	struct guest_exited exited = {.status = status};
 
+	for (size_t i = 0; i < init->n; i++) {
 		if (init->process[i].pid != pid)
 			continue;
 		if (init->process[i].conn >= 0 && guest_send(init->process[i].conn, GUEST_EXITED,
@@ -73,14 +66,13 @@ static void init_tell_exit(struct init *init, pid_t pid, int status, const struc
 static void init_reap(struct init *init)
 {
 	struct signalfd_siginfo info;
-	struct rusage usage;
 	int status;
 	pid_t pid;
 
 	while (read(init->signals, &info, sizeof(info)) > 0)
 		;
-	while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
-		init_tell_exit(init, pid, status, &usage);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		init_tell_exit(init, pid, status);
 }
 
 /* The control connection: one OPEN for each new process. */
@@ -91,8 +83,7 @@ static int init_control(struct init *init)
 	uint16_t type;
 	int r;
 
-	r = guest_recv(GUEST_CONTROL_FD, GUEST_REPLY_MAX, &type, &init->payload, &conn, 1, &n_fds,
-		       NULL);
+	r = guest_recv(GUEST_CONTROL_FD, GUEST_REPLY_MAX, &type, &init->payload, &conn, 1, &n_fds);
 	if (r < 0)
 		return r;
 	if (type != GUEST_OPEN || n_fds != 1 || init->n >= INIT_PROCESSES_MAX) {
@@ -135,7 +126,7 @@ static int init_message(struct init *init, struct init_process *process)
 	uint16_t type;
 	int r;
 
-	r = guest_recv(process->conn, CEIL_FRAME, &type, &init->payload, fds, 3, &n_fds, NULL);
+	r = guest_recv(process->conn, CEIL_FRAME, &type, &init->payload, fds, 3, &n_fds);
 	if (r < 0)
 		return r;
 	switch (type) {

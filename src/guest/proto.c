@@ -34,15 +34,14 @@ static void guest_close_all(int *fds, size_t n)
 }
 
 int guest_recv(int conn, size_t max, uint16_t *ret_type, struct buf *payload, int *fds,
-	       size_t max_fds, size_t *ret_n_fds, pid_t *ret_pid)
+	       size_t max_fds, size_t *ret_n_fds)
 {
 	struct guest_header header;
 	size_t n_fds = 0;
-	pid_t pid = 0;
 	char *room;
 	int r;
 
-	r = io_recv_fds(conn, &header, sizeof(header), fds, max_fds, &n_fds, &pid);
+	r = io_recv_fds(conn, &header, sizeof(header), fds, max_fds, &n_fds);
 	if (r < 0)
 		return r;
 	payload->len = 0;
@@ -62,8 +61,6 @@ int guest_recv(int conn, size_t max, uint16_t *ret_type, struct buf *payload, in
 	payload->data[payload->len] = '\0';
 	*ret_type = header.type;
 	*ret_n_fds = n_fds;
-	if (ret_pid)
-		*ret_pid = pid;
 	return 0;
 }
 

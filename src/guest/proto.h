@@ -9,11 +9,9 @@
  *   host                                guest
  *   START argv, env, cwd, ids, fds  ->
  *                                   <-  TTY (the pty's master)          if GUEST_START_TTY
- *                                   <-  READY                           if GUEST_START_HOLD
- *   GO                              ->                                  if GUEST_START_HOLD
  *   SIGNAL number, scope            ->  (any number)
  *                                   <-  FAILED step, errno              exec did not happen
- *                                   <-  EXITED wait status, usage       always the last
+ *                                   <-  EXITED wait status              always the last
  *
  * A connection that the host closes ends its process; the control connection's end ends init, and
  * so the sandbox. Types from GUEST_FILES on are kept for file service. Integers are in host byte
@@ -33,10 +31,8 @@
 enum guest_type {
 	GUEST_OPEN = 1,
 	GUEST_START,
-	GUEST_GO,
 	GUEST_SIGNAL,
 	GUEST_TTY = 0x81,
-	GUEST_READY,
 	GUEST_FAILED,
 	GUEST_EXITED,
 	GUEST_FILES = 0x100,
@@ -49,8 +45,7 @@ struct guest_header {
 };
 
 #define GUEST_START_TTY	 1u /* a new terminal instead of three descriptors */
-#define GUEST_START_HOLD 2u /* READY and GO before exec */
-#define GUEST_START_LAST 4u /* init ends with this process, and so does the sandbox */
+#define GUEST_START_LAST 2u /* init ends with this process, and so does the sandbox */
 
 /* START's payload begins with this; then cwd, argv and env as NUL-terminated strings. */
 struct guest_start {
@@ -86,8 +81,6 @@ struct guest_failed {
 
 struct guest_exited {
 	int32_t status; /* as of waitpid(2) */
-	uint32_t pad;
-	uint64_t user_us, system_us; /* the process and what it waited for */
 };
 
 /* Sends one message; fds go with its first byte and stay the caller's. */
@@ -97,10 +90,10 @@ _must_check_ int guest_send(int conn, enum guest_type type, const void *payload,
 /*
  * Receives one message of at most max bytes into payload (emptied first) and at most max_fds
  * descriptors, which become the caller's. -ENODATA: the other end closed. -EPROTO: a wrong version
- * or a length above max. *ret_pid as io_recv_fds().
+ * or a length above max.
  */
 _must_check_ int guest_recv(int conn, size_t max, uint16_t *ret_type, struct buf *payload, int *fds,
-			    size_t max_fds, size_t *ret_n_fds, pid_t *ret_pid);
+			    size_t max_fds, size_t *ret_n_fds);
 
 /* A length-checked view of a payload. */
 struct guest_reader {

@@ -5,6 +5,7 @@
  */
 #include "init-process.c"
 
+#include "ceilings.h"
 #include "err.h"
 
 #include "../testing/testing.h"
@@ -34,7 +35,7 @@ static void format(struct buf *payload)
 			(char *)(uintptr_t) "a b", NULL};
 	char *env[] = {(char *)(uintptr_t) "A=1", (char *)(uintptr_t) "B=", NULL};
 	struct guest_start start = {
-		.flags = GUEST_START_HOLD, .uid = 1000, .gid = 1001, .rows = 24};
+		.flags = GUEST_START_LAST, .uid = 1000, .gid = 1001, .rows = 24};
 
 	assert_int_equal(guest_start_format(payload, start, "/workspace", argv, env), 0);
 }
@@ -49,7 +50,7 @@ static void what_is_formatted_is_parsed(void **state)
 	assert_int_equal(init_start_parse(&payload, &start), 0);
 	assert_int_equal(start.fixed.uid, 1000);
 	assert_int_equal(start.fixed.gid, 1001);
-	assert_int_equal(start.fixed.flags, GUEST_START_HOLD);
+	assert_int_equal(start.fixed.flags, GUEST_START_LAST);
 	assert_int_equal(start.fixed.rows, 24);
 	assert_string_equal(start.cwd, "/workspace");
 	assert_string_equal(start.argv[0], "/bin/echo");
