@@ -6,7 +6,7 @@
  * can own and change files but cannot touch mounts, the hostname, or the network. Rootless it has
  * to come first. Everything between is one path. The child is a copy of its parent and holds copies
  * of all its descriptors until it closes what it does not know, before any wall; it runs no code of
- * the sandbox before cell_go().
+ * the sandbox before the second cell_continue().
  */
 #include "cell.h"
 #include "cell-private.h"
@@ -38,7 +38,7 @@ static void wait_for_parent(struct cell_plan *plan, int report)
 {
 	char byte;
 
-	if (io_recv_fds(report, &byte, 1, plan->fds, CELL_FDS_MAX, &plan->n_fds, NULL) < 0)
+	if (io_recv_fds(report, &byte, 1, plan->fds, CELL_FDS_MAX, &plan->n_fds) < 0)
 		_exit(1);
 }
 
@@ -47,7 +47,7 @@ static int network(const struct cell_plan *plan, struct err *err)
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	_cleanup_close_ int sock = -EBADF;
 
-	if (plan->netns_fd < 0 ? unshare(CLONE_NEWNET) : setns(plan->netns_fd, CLONE_NEWNET))
+	if (unshare(CLONE_NEWNET) < 0)
 		return FAIL("network namespace");
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock < 0 || ioctl(sock, SIOCSIFFLAGS, &lo) < 0 ||
@@ -126,18 +126,15 @@ static _Noreturn void child(struct cell_plan *plan, int report)
 int cell_start(const struct cell_plan *plan, struct cell *ret_cell, struct err *err)
 {
 	int pair[2], pidfd = -1;
-	struct clone_args args = {.flags = CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC |
-					   CLONE_NEWUTS,
-				  .exit_signal = SIGCHLD,
-				  .pidfd = (uintptr_t)&pidfd};
+	struct clone_args args = {
+		.flags = CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
+			 (plan->rootless ? CLONE_NEWUSER : 0) |
+			 (plan->cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0),
+		.exit_signal = SIGCHLD,
+		.pidfd = (uintptr_t)&pidfd,
+		.cgroup = (unsigned)plan->cgroup_fd,
+	};
 	pid_t pid;
-
-	if (plan->rootless)
-		args.flags |= CLONE_NEWUSER;
-	if (plan->cgroup_fd >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (unsigned)plan->cgroup_fd;
-	}
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return FAIL("socketpair");
@@ -170,9 +167,9 @@ int cell_wait(struct cell *cell, int *ret_layer, int *ret_notify, struct err *er
 	int fds[2] = {-1, -1}, r;
 	size_t n = 0;
 
-	r = io_recv_fds(cell->report, &message, sizeof(message), fds, 2, &n, NULL);
+	r = io_recv_fds(cell->report, &message, sizeof(message), fds, 2, &n);
 	if (r == -ECONNRESET) /* it ended with our word unread; its report is still in the queue */
-		r = io_recv_fds(cell->report, &message, sizeof(message), fds, 2, &n, NULL);
+		r = io_recv_fds(cell->report, &message, sizeof(message), fds, 2, &n);
 	if (r == -ENODATA)
 		return 1;
 	if (r < 0)

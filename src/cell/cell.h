@@ -34,8 +34,7 @@ struct cell_mount {
 	const char *target; /* absolute inside the sandbox; without the leading '/': on the stage */
 	const char *options[16]; /* pairs of key and value; value NULL: a flag; key NULL: the end */
 	uint64_t attr;		 /* MOUNT_ATTR_* (mount_setattr(2)) */
-	int idmap;     /* 1 + index of a user namespace in fds, for MOUNT_ATTR_IDMAP; 0: none */
-	bool optional; /* a source or target that does not exist is passed over */
+	int idmap; /* 1 + index of a user namespace in fds, for MOUNT_ATTR_IDMAP; 0: none */
 };
 
 struct cell_dir {
@@ -54,15 +53,14 @@ struct cell_dir {
 struct cell_plan {
 	bool rootless;		 /* user namespace first, around all; else last */
 	bool drop_groups;	 /* setgroups(0) is possible: not with a single-id map */
-	int netns_fd;		 /* a fresh one that was kept ready, or -1: make one */
 	int cgroup_fd;		 /* v2 group to be born in, or -1 */
 	int init_fd;		 /* sealed memfd of creel-init */
 	int control_fd;		 /* becomes descriptor 3 */
 	const char *stage;	 /* a host directory over which the tree is built; stays empty */
 	struct cell_mount layer; /* what the stage shows: the writable layer; target unused */
-	const struct cell_dir
-		*stage_dirs; /* in the layer, "empty" and the root too; name NULL: end */
-	const char *root;    /* the stage directory that becomes / */
+	/* In the layer, "empty" and the root too; name NULL: end. */
+	const struct cell_dir *stage_dirs;
+	const char *root;		     /* the stage directory that becomes / */
 	const struct cell_mount *mounts;     /* in order */
 	struct rlimit rlimits[RLIM_NLIMITS]; /* those with their bit in rlimits_set */
 	uint32_t rlimits_set;

@@ -96,8 +96,11 @@ static int clone_of(const struct cell_plan *plan, int dirfd, const char *path,
 		set.attr_set |= MOUNT_ATTR_IDMAP;
 		set.userns_fd = (unsigned)plan->fds[mount->idmap - 1];
 	}
-	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0)
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &set, sizeof(set)) < 0) {
+		if (mount->idmap && errno == EINVAL) /* this filesystem has no mapped ids */
+			errno = EOPNOTSUPP;
 		return FAIL("cannot bind%s %s", mount->idmap ? " with mapped ids" : "", path);
+	}
 	return TAKE_FD(fd);
 }
 
