@@ -170,7 +170,7 @@ static const struct {
 /* Whether a file may hold a credential in a URL ("https://user:password@host"). */
 static bool host_has_login(const struct buf *text)
 {
-	for (const char *p = text->data; p && (p = strstr(p, "://")); p += 3)
+	for (const char *p = text->data; (p = strstr(p, "://")); p += 3)
 		if (p[3 + strcspn(p + 3, "@ /\n\"")] == '@')
 			return true;
 	return false;
@@ -221,11 +221,13 @@ static int host_copy(int from, const char *name, int to, unsigned depth)
 	out = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (in < 0 || out < 0)
 		return -errno;
-	dir = fdopendir(fcntl(in, F_DUPFD_CLOEXEC, 0));
-	while (r == 0 && dir && (entry = readdir(dir)))
+	dir = fs_opendir(in);
+	if (!dir)
+		return -errno;
+	while (r == 0 && (entry = fs_next(dir)))
 		if (entry->d_name[0] != '.')
 			r = host_copy(in, entry->d_name, out, depth + 1);
-	return r;
+	return entry ? r : -errno;
 }
 
 /* One line of host_etc, which names a file or directory below etc or etc/PART. */
@@ -250,11 +252,13 @@ static int host_copy_pattern(int etc_from, int etc_to, const char *pattern)
 		return errno == ENOENT ? 0 : -errno;
 	if (last[len] != '*')
 		return host_copy(from, last, to, 0);
-	dir = fdopendir(fcntl(from, F_DUPFD_CLOEXEC, 0));
-	while (r == 0 && dir && (entry = readdir(dir)))
+	dir = fs_opendir(from);
+	if (!dir)
+		return -errno;
+	while (r == 0 && (entry = fs_next(dir)))
 		if (strncmp(entry->d_name, last, len) == 0)
 			r = host_copy(from, entry->d_name, to, 0);
-	return r;
+	return entry ? r : -errno;
 }
 
 static int host_fill_etc(int root, struct err *err)
@@ -336,8 +340,7 @@ static int host_stamp_matches(const char *dir, const char *name, const char *sta
 	char path[CEIL_PATH];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return io_read_file(AT_FDCWD, path, &have) == 0 && have.data &&
-	       strcmp(have.data, stamp) == 0;
+	return io_read_file(AT_FDCWD, path, &have) == 0 && strcmp(have.data, stamp) == 0;
 }
 
 int host_image_current(const char *dir)
@@ -348,19 +351,20 @@ int host_image_current(const char *dir)
 	       host_stamp_matches(dir, "root.stamp", stamp);
 }
 
-/* Others may be making the same: one at a time. */
-static int host_lock(int dir)
+/* DIR, and its lock: others may be making the same, one at a time. */
+static int host_open(const char *dir, int *ret_lock, struct err *err)
 {
-	int fd = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lock = -EBADF;
 
-	if (fd < 0)
-		return -errno;
-	while (flock(fd, LOCK_EX) < 0)
-		if (errno != EINTR) {
-			fd_close(fd);
-			return -errno;
-		}
-	return fd;
+	if (fd >= 0)
+		lock = openat(fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	while (lock >= 0 && flock(lock, LOCK_EX) < 0)
+		if (errno != EINTR)
+			lock = fd_close(lock);
+	if (lock < 0)
+		return err_errno(err, errno, "host-image", "cannot use %s", dir);
+	*ret_lock = TAKE_FD(lock);
+	return TAKE_FD(fd);
 }
 
 /* Puts DIR/new in the place of DIR/name, and its stamp after it. */
@@ -385,52 +389,55 @@ static int host_publish(int dirfd, const char *name, const char *stamp, struct e
 	return 0;
 }
 
+/* Makes DIR/name anew, as make() fills it. */
+static int host_renew(int dirfd, const char *name, const char *stamp,
+		      int (*make)(int new_dir, struct err *err), struct err *err)
+{
+	_cleanup_close_ int fd = -EBADF;
+	int r = fs_remove_tree(dirfd, "new");
+
+	if (r == 0 && mkdirat(dirfd, "new", 0755) < 0)
+		r = -errno;
+	if (r == 0) {
+		fd = openat(dirfd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : 0;
+	}
+	if (r < 0)
+		return err_errno(err, -r, "host-image", "cannot make a new %s", name);
+	r = make(fd, err);
+	/* The stamp must not outlive a power loss that the files do not. */
+	if (r == 0 && syncfs(fd) < 0)
+		r = err_errno(err, errno, "host-image", "cannot write the new %s", name);
+	return r == 0 ? host_publish(dirfd, name, stamp, err) : r;
+}
+
 int host_image_prepare(const char *dir, bool *ret_fresh, struct err *err)
 {
-	_cleanup_close_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lock = -EBADF,
-			    root = -EBADF;
-	mode_t mask = umask(0);
+	_cleanup_close_ int lock = -EBADF, dirfd = host_open(dir, &lock, err);
 	char stamp[2048];
 	int r;
 
-	umask(022);
-	if (dirfd >= 0)
-		lock = host_lock(dirfd);
-	if (dirfd < 0 || lock < 0)
-		return err_errno(err, dirfd < 0 ? errno : -lock, "host-image", "cannot use %s",
-				 dir);
+	if (dirfd < 0)
+		return dirfd;
 	r = host_stamp(stamp, sizeof(stamp));
 	*ret_fresh = r == 0 && !host_stamp_matches(dir, "root.stamp", stamp);
-	if (*ret_fresh) {
-		r = fs_remove_tree(dirfd, "new");
-		if (r == 0 && mkdirat(dirfd, "new", 0755) < 0)
-			r = -errno;
-		if (r < 0)
-			return err_errno(err, -r, "host-image", "cannot make %s/new", dir);
-		root = openat(dirfd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = host_fill(root, err);
-		if (r == 0)
-			r = host_publish(dirfd, "root", stamp, err);
-	}
-	umask(mask);
-	return r;
+	return *ret_fresh ? host_renew(dirfd, "root", stamp, host_fill, err) : r;
 }
 
 /* Directories of `from` that others may enter and read, made below `to`. */
 static int host_skel_copy(int from, int to, unsigned depth)
 {
-	_cleanup_closedir_ DIR *dir = fdopendir(fcntl(from, F_DUPFD_CLOEXEC, 0));
+	_cleanup_closedir_ DIR *dir = fs_opendir(from);
 	struct dirent *entry;
 	int r = 0;
 
 	if (!dir || depth > CEIL_TREE_DEPTH)
 		return dir ? 0 : -errno;
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0 && (entry = fs_next(dir))) {
 		_cleanup_close_ int in = -EBADF, out = -EBADF;
 		struct stat st;
 
-		if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
+		if (entry->d_type != DT_DIR)
 			continue;
 		in = openat(from, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (in < 0 || fstat(in, &st) < 0 || (st.st_mode & 05) != 05)
@@ -440,24 +447,23 @@ static int host_skel_copy(int from, int to, unsigned depth)
 		out = openat(to, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		r = out < 0 ? -errno : host_skel_copy(in, out, depth + 1);
 	}
-	return r;
+	return entry ? r : -errno;
 }
 
 /* Removes from the skel what the host closed to others, or no longer has. */
 static int host_skel_check(int from, int skel, unsigned depth)
 {
-	_cleanup_closedir_ DIR *dir = fdopendir(fcntl(skel, F_DUPFD_CLOEXEC, 0));
+	_cleanup_closedir_ DIR *dir = fs_opendir(skel);
 	struct dirent *entry;
 	int r = 0;
 
 	if (!dir || depth > CEIL_TREE_DEPTH)
 		return dir ? 0 : -errno;
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0 && (entry = fs_next(dir))) {
 		_cleanup_close_ int in = -EBADF, out = -EBADF;
 		struct stat st;
 
-		if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
-		    strcmp(entry->d_name, "..") == 0)
+		if (entry->d_type != DT_DIR)
 			continue;
 		in = openat(from, entry->d_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (in < 0 || fstat(in, &st) < 0 || (st.st_mode & 05) != 05) {
@@ -467,7 +473,7 @@ static int host_skel_check(int from, int skel, unsigned depth)
 		out = openat(skel, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		r = out < 0 ? -errno : host_skel_check(in, out, depth + 1);
 	}
-	return r;
+	return entry ? r : -errno;
 }
 
 static int host_skel_stamp(char *ret, size_t size)
@@ -504,10 +510,10 @@ static const char *const host_dpkg_locks[] = {"lock", "lock-frontend", "triggers
 /* dpkg keeps the last version of these by a hard link, which a file of nobody's refuses: copies. */
 static const char *const host_dpkg_data[] = {"status", "diversions", "available"};
 
-static int host_skel_dpkg(int dirfd)
+static int host_skel_dpkg(int skel)
 {
 	_cleanup_close_ int from = open("/var/lib/dpkg", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int to = openat(dirfd, "new/dpkg", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int to = openat(skel, "dpkg", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = 0;
 
 	if (from < 0 || to < 0)
@@ -522,50 +528,38 @@ static int host_skel_dpkg(int dirfd)
 	return r;
 }
 
-static int host_skel_make(int dirfd, struct err *err)
+static int host_skel_make(int skel, struct err *err)
 {
-	int r = fs_remove_tree(dirfd, "new");
+	int r = 0;
 
-	if (r == 0 && mkdirat(dirfd, "new", 0755) < 0)
-		r = -errno;
 	for (size_t i = 0; r == 0 && i < ELEMENTSOF(host_skels); i++) {
 		_cleanup_close_ int from =
 			open(host_skels[i].host, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		_cleanup_close_ int to = -EBADF;
-		char path[64];
 
-		snprintf(path, sizeof(path), "new/%s", host_skels[i].name);
-		if (mkdirat(dirfd, path, 0755) < 0)
+		if (mkdirat(skel, host_skels[i].name, 0755) < 0)
 			r = -errno;
-		to = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		to = openat(skel, host_skels[i].name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (r == 0 && from >= 0)
 			r = to < 0 ? -errno : host_skel_copy(from, to, 0);
 	}
 	if (r == 0)
-		r = host_skel_dpkg(dirfd);
+		r = host_skel_dpkg(skel);
 	return r < 0 ? err_errno(err, -r, "host-image", "cannot make the directory tree of /usr")
 		     : 0;
 }
 
 int host_image_skel(const char *dir, struct err *err)
 {
-	_cleanup_close_ int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), lock = -EBADF;
+	_cleanup_close_ int lock = -EBADF, dirfd = host_open(dir, &lock, err);
 	char stamp[256];
-	mode_t mask;
 	int r;
 
-	if (dirfd >= 0)
-		lock = host_lock(dirfd);
-	if (dirfd < 0 || lock < 0)
-		return err_errno(err, dirfd < 0 ? errno : -lock, "host-image", "cannot use %s",
-				 dir);
-	mask = umask(022);
+	if (dirfd < 0)
+		return dirfd;
 	r = host_skel_stamp(stamp, sizeof(stamp));
-	if (r == 0 && !host_stamp_matches(dir, "skel.stamp", stamp)) {
-		r = host_skel_make(dirfd, err);
-		if (r == 0)
-			r = host_publish(dirfd, "skel", stamp, err);
-	}
+	if (r == 0 && !host_stamp_matches(dir, "skel.stamp", stamp))
+		r = host_renew(dirfd, "skel", stamp, host_skel_make, err);
 	for (size_t i = 0; r == 0 && i < ELEMENTSOF(host_skels); i++) {
 		_cleanup_close_ int from =
 			open(host_skels[i].host, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -579,6 +573,5 @@ int host_image_skel(const char *dir, struct err *err)
 			r = err_errno(err, -r, "host-image", "cannot check the tree of %s",
 				      host_skels[i].host);
 	}
-	umask(mask);
 	return r;
 }
