@@ -11,10 +11,10 @@ build: $(BUILD)/build.ninja
 	@ln -sf src/cmd/creel/creel $(BUILD)/creel
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD) --prefix=$(PREFIX) $(MESON_FLAGS)
+	meson setup $(BUILD) --prefix="$(PREFIX)" $(MESON_FLAGS)
 
 install: build
-	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	@meson configure $(BUILD) -Dprefix="$(PREFIX)"
 	DESTDIR="$(DESTDIR)" meson install -C $(BUILD)
 
 uninstall:

@@ -177,7 +177,8 @@ stage_aarch64() {
 	tracked 'src/*.c' | grep -vE '/(seccomp-gen|bin2c|test-[^/]*|fuzz-[^/]*)\.c$' |
 		while IFS= read -r file; do
 			# shellcheck disable=SC2046
-			aarch64-linux-gnu-gcc -std=gnu17 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror \
+			aarch64-linux-gnu-gcc -std=gnu17 -D_GNU_SOURCE -DCREEL_DATADIR='"/usr/share"' -O2 \
+				-Wall -Wextra -Werror \
 				-Wno-missing-field-initializers -Wno-format-truncation -Wno-sign-conversion \
 				$(include_flags) -idirafter /usr/include -c "$file" -o $OUT/aarch64/out.o 2>&1 ||
 				printf '%s\n' "$file"

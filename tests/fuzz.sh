@@ -33,7 +33,7 @@ for source in $(find src -name 'fuzz-*.c' ! -path 'src/testing/*' | sort); do
 	printf '== %s: ' "$name"
 	mkdir -p "$build/corpus-$name"
 	# shellcheck disable=SC2086 # lists of words
-	${CLANG:-clang} -std=gnu17 -D_GNU_SOURCE $sanitize $includes "$source" \
+	${CLANG:-clang} -std=gnu17 -D_GNU_SOURCE -DCREEL_DATADIR='"/usr/share"' $sanitize $includes "$source" \
 		src/testing/json-check.c -Wl,--start-group $libraries -Wl,--end-group \
 		-lyaml -lsodium -o "$build/fuzz-$name"
 	if "$build/fuzz-$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \

@@ -193,8 +193,7 @@ int idmap_write(const struct idmap *map, pid_t pid, struct err *err)
 		     : 0;
 }
 
-/* Dies with its parent; one that is dead already sends no signal any more. */
-static void idmap_die_with(pid_t parent)
+void idmap_die_with(pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -221,8 +220,10 @@ static int idmap_holder(pid_t *ret_pid, struct err *err)
 	pid_t pid = clone(idmap_hold, stack + sizeof(stack), CLONE_VM | CLONE_NEWUSER | SIGCHLD,
 			  (void *)(intptr_t)getpid());
 
-	if (pid < 0)
-		return err_errno(err, errno, "idmap", "cannot create a user namespace");
+	if (pid < 0) {
+		err_errno(err, errno, "idmap", "cannot create a user namespace");
+		return idmap_explain(err);
+	}
 	*ret_pid = pid;
 	return 0;
 }
@@ -271,32 +272,67 @@ struct idmap_answer {
 	struct err err;
 };
 
-static int idmap_enter(pid_t userns_pid, int sync)
+static uint64_t idmap_setting(const char *path, uint64_t otherwise)
 {
-	char path[64], byte = 0;
-	int fd;
+	uint64_t value;
 
-	if (userns_pid > 0) {
-		snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)userns_pid);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
-			return -errno;
-		fd_close(fd);
+	return io_read_u64(AT_FDCWD, path, &value) == 0 ? value : otherwise;
+}
+
+const char *idmap_forbidden_fix(void)
+{
+	if (idmap_setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0) == 1)
+		return "install creel's AppArmor profile: cp " CREEL_DATADIR
+		       "/creel/apparmor/creel /etc/apparmor.d/creel && apparmor_parser -r "
+		       "/etc/apparmor.d/creel (it names the paths of an installed creel)";
+	if (idmap_setting("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0)
+		return "sysctl -w kernel.unprivileged_userns_clone=1";
+	if (idmap_setting("/proc/sys/user/max_user_namespaces", 1) == 0)
+		return "sysctl -w user.max_user_namespaces=15000";
+	return "this container or kernel forbids them: run creel outside it, or give the "
+	       "container SYS_ADMIN and an unconfined seccomp and AppArmor profile";
+}
+
+int idmap_explain(struct err *err)
+{
+	struct err plain = *err;
+
+	if (err->code != EPERM && err->code != ENOSPC && err->code != EACCES)
+		return -err->code;
+	return err_set(err, plain.code, plain.module, "%s; %s", plain.text, idmap_forbidden_fix());
+}
+
+int idmap_enter(pid_t pid, struct err *err)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
+		return err_errno(err, errno, "idmap", "cannot enter the user namespace");
+	return 0;
+}
+
+/* In the child of idmap_run(): the ids that it is to have. */
+static int idmap_become(const struct idmap *map, pid_t userns_pid, int sync, struct err *err)
+{
+	char byte;
+
+	if (!map->rootless)
 		return 0;
-	}
-	return io_read_full(sync, &byte, 1);
+	if (userns_pid > 0)
+		return idmap_enter(userns_pid, err);
+	if (io_read_full(sync, &byte, 1) < 0)
+		return err_set(err, EPIPE, "idmap", "the parent is gone");
+	/* Files that are made belong to the image's root inside. */
+	if (!map->single && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		return err_errno(err, errno, "idmap", "cannot become root inside");
+	return 0;
 }
 
-/* Every change of credentials has cleared the signal: it is set again first. */
-static int idmap_fn(pid_t parent, int (*fn)(void *data, int out, struct err *err), void *data,
-		    int out, struct err *err)
-{
-	idmap_die_with(parent);
-	return fn(data, out, err);
-}
-
-int idmap_run(const struct idmap *map, pid_t userns_pid,
-	      int (*fn)(void *data, int out, struct err *err), void *data, int out, struct err *err)
+int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, struct err *err),
+	      void *data, struct err *err)
 {
 	bool fresh = map->rootless && userns_pid <= 0;
 	struct clone_args args = {.flags = fresh ? CLONE_NEWUSER : 0, .exit_signal = SIGCHLD};
@@ -310,23 +346,18 @@ int idmap_run(const struct idmap *map, pid_t userns_pid,
 	if (pid == 0) {
 		fd_close(pair[0]);
 		idmap_die_with(parent);
-		answer.r = map->rootless ? idmap_enter(userns_pid, pair[1]) : 0;
-		if (answer.r < 0)
-			err_errno(&answer.err, -answer.r, "idmap",
-				  "cannot enter the user namespace");
-		/* Files that are made belong to the image's root inside. */
-		else if (fresh && !map->single &&
-			 (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
-			answer.r =
-				err_errno(&answer.err, errno, "idmap", "cannot become root inside");
-		else
-			answer.r = idmap_fn(parent, fn, data, out, &answer.err);
+		answer.r = idmap_become(map, userns_pid, pair[1], &answer.err);
+		idmap_die_with(parent); /* again: ids have changed */
+		if (answer.r == 0)
+			answer.r = fn(data, &answer.err);
 		_exit(io_write_full(pair[1], &answer, sizeof(answer)) < 0);
 	}
 	fd_close(pair[1]);
 	if (pid < 0)
 		r = err_errno(err, errno, "idmap", "cannot create a process%s",
 			      fresh ? " in a user namespace" : "");
+	if (pid < 0 && fresh && err)
+		r = idmap_explain(err);
 	if (r == 0 && fresh) {
 		r = idmap_write(map, pid, err);
 		if (r == 0)
@@ -348,31 +379,30 @@ struct idmap_removal {
 	const char *parent, *name;
 };
 
-static int idmap_remove_fn(void *data, int out, struct err *err)
+static int idmap_remove_fn(void *data, struct err *err)
 {
 	const struct idmap_removal *removal = data;
 	_cleanup_close_ int fd = open(removal->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int r = fd < 0 ? -errno : fs_remove_tree(fd, removal->name);
 
-	(void)out;
 	return r < 0 ? err_errno(err, -r, "idmap", "cannot remove %s/%s", removal->parent,
 				 removal->name)
 		     : 0;
 }
 
-void idmap_remove_tree(const struct state *state, const char *kind, const char *name)
+int idmap_remove_tree(const struct state *state, const char *kind, const char *name,
+		      struct err *err)
 {
 	char parent[512], path[1024];
 	struct idmap_removal removal = {parent, name};
 	struct live none = LIVE_INIT;
 	struct idmap map = {0};
-	struct err err = {0};
+	int r;
 
 	snprintf(parent, sizeof(parent), "%s/%s", state->data, kind);
 	snprintf(path, sizeof(path), "%s/%s", parent, name);
 	if (access(path, F_OK) < 0)
-		return;
-	if (idmap_choose(state, &none, false, &map, &err) < 0 ||
-	    idmap_run(&map, 0, idmap_remove_fn, &removal, -1, &err) < 0)
-		fprintf(stderr, "creel: %s\n", err.text);
+		return 0;
+	r = idmap_choose(state, &none, false, &map, err);
+	return r < 0 ? r : idmap_run(&map, 0, idmap_remove_fn, &removal, err);
 }

@@ -45,11 +45,22 @@ int idmap_write(const struct idmap *map, pid_t pid, struct err *err);
 
 /*
  * Runs fn in a child that has all capabilities over the map's ids: a plain fork for root, a child
- * in a user namespace (a new one, or that of userns_pid if it is > 0) when rootless. fn writes what
- * it has to tell to fd `out` (-1: nothing is wanted); the child's struct err comes back.
+ * in a user namespace (a new one, or that of userns_pid if it is > 0) when rootless. The child's
+ * struct err comes back.
  */
-int idmap_run(const struct idmap *map, pid_t userns_pid,
-	      int (*fn)(void *data, int out, struct err *err), void *data, int out,
-	      struct err *err);
+int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, struct err *err),
+	      void *data, struct err *err);
+/* Adds the fix to an error that says namespaces are forbidden; returns -err->code. */
+int idmap_explain(struct err *err);
+/* The fix: what this machine's settings forbid user namespaces with, as far as they tell. */
+const char *idmap_forbidden_fix(void);
+/* Into the user namespace of pid. */
+int idmap_enter(pid_t pid, struct err *err);
+/*
+ * A kill of the parent is the end of this process, too; _exit(1) if it is dead already. Any change
+ * of credentials undoes it: it comes last.
+ */
+void idmap_die_with(pid_t parent);
 /* Removes DATA/kind/name, which may hold files of any id of the map. */
-void idmap_remove_tree(const struct state *state, const char *kind, const char *name);
+int idmap_remove_tree(const struct state *state, const char *kind, const char *name,
+		      struct err *err);

@@ -10,10 +10,8 @@
 #include "tree.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <sodium/crypto_hash_sha256.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -44,19 +42,9 @@ struct keeper_work {
 	struct keeper_result result;
 };
 
-static uint32_t keeper_owner(const struct sandbox *sandbox)
-{
-	const struct idmap *map = &sandbox->idmap;
-
-	if (map->rootless)
-		return map->single ? map->root_inside : IDMAP_USER;
-	return idmap_user(map);
-}
-
 static int keeper_fill(const struct sandbox *sandbox, struct err *err)
 {
 	const struct sandbox_spec *spec = sandbox->spec;
-	uint32_t owner = keeper_owner(sandbox), group = owner;
 	_cleanup_close_ int workspace = -EBADF, script = -EBADF;
 	struct stat st;
 	int r = 0;
@@ -74,9 +62,10 @@ static int keeper_fill(const struct sandbox *sandbox, struct err *err)
 	}
 	if (r == 0 && spec->script) {
 		script = openat(sandbox->layer_fd, "script", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = script < 0 ? err_errno(err, errno, "keeper", "cannot open the script directory")
-			       : tree_copy_in(spec->script, script, spec->script_name, owner, group,
-					      err);
+		r = script < 0 || fstat(script, &st) < 0
+			    ? err_errno(err, errno, "keeper", "cannot open the script directory")
+			    : tree_copy_in(spec->script, script, spec->script_name, st.st_uid,
+					   st.st_gid, err);
 	}
 	return r;
 }
@@ -150,6 +139,12 @@ static void keeper_list(struct keeper_work *work, const struct tree_change *chan
 	char path[CEIL_PATH + 64], hash[65];
 
 	snprintf(path, sizeof(path), "%s/%s", work->part->prefix, change->path);
+	/* A byte of a name takes six of JSON at most. */
+	if (work->listed++ >= CEIL_CHANGES ||
+	    work->json.out->len > CEIL_CHANGES_JSON - 8 * CEIL_PATH) {
+		work->result.truncated = true;
+		return;
+	}
 	json_object(&work->json, NULL);
 	json_string(&work->json, "path", path);
 	json_string(&work->json, "kind", kinds[change->kind]);
@@ -171,31 +166,33 @@ static int keeper_copy(struct keeper_work *work, const struct tree_change *chang
 	int r = tree_copy_out(work->part->fd, work->out_fd, change->entry, work->out_owner,
 			      work->out_group);
 
-	if (r == 0)
-		result->copied++;
-	else if (r > 0)
+	if (r > 0)
 		result->skipped++;
-	else if (result->r == 0)
+	else if (r < 0 && result->r == 0)
 		result->r = err_errno(&result->err, -r, "keeper",
 				      "--out: cannot copy /workspace/%s", change->path);
 	return 0;
 }
 
+static bool keeper_goes_out(const struct keeper_work *work)
+{
+	return work->out_fd >= 0 && strcmp(work->part->prefix, "/workspace") == 0;
+}
+
 static int keeper_change(const struct tree_change *change, void *data)
 {
 	struct keeper_work *work = data;
-	bool workspace = strcmp(work->part->prefix, "/workspace") == 0;
 
-	if (work->want_changes && work->listed++ < CEIL_CHANGES)
+	if (work->want_changes)
 		keeper_list(work, change);
-	if (work->out_fd >= 0 && workspace && change->entry)
+	if (keeper_goes_out(work) && change->entry)
 		return keeper_copy(work, change);
 	return 0;
 }
 
 static void keeper_tell(struct keeper_work *work, int conn)
 {
-	struct buf text = BUF_INIT(64u << 20);
+	struct buf text = BUF_INIT(CEIL_CHANGES_JSON);
 	struct stat st;
 	int r = 0;
 
@@ -214,12 +211,17 @@ static void keeper_tell(struct keeper_work *work, int conn)
 			r = tree_diff(&work->part->before, &now, work->part->lower_fd,
 				      keeper_change, work);
 		work->result.truncated |= now.truncated;
+		if (now.truncated && keeper_goes_out(work) && work->result.r == 0)
+			work->result.r = err_set(&work->result.err, EOVERFLOW, "keeper",
+						 "--out: not everything was copied: /workspace has "
+						 "more than %u files or %u directories below each "
+						 "other",
+						 CEIL_TREE_ENTRIES, CEIL_TREE_DEPTH);
 		if (work->part->dir)
 			work->result.disk_bytes += now.bytes;
 		tree_done(&now);
 	}
 	json_array_end(&work->json);
-	work->result.truncated |= work->listed > CEIL_CHANGES;
 	if (r == 0)
 		r = json_done(&work->json);
 	if (r < 0 && work->result.r == 0)
@@ -229,20 +231,6 @@ static void keeper_tell(struct keeper_work *work, int conn)
 	if (io_write_full(conn, &work->result, sizeof(work->result)) == 0 &&
 	    io_write_full(conn, text.data, text.len) < 0)
 		_exit(1);
-}
-
-static int keeper_enter(const struct sandbox *sandbox, struct err *err)
-{
-	char path[64];
-	_cleanup_close_ int fd = -EBADF;
-
-	if (!sandbox->idmap.rootless)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)sandbox->cell.pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
-		return err_errno(err, errno, "keeper", "cannot enter the user namespace");
-	return 0;
 }
 
 /*
@@ -261,8 +249,8 @@ static void keeper_let_go(const struct sandbox *sandbox, int conn)
 	close_range(256, ~0u, 0);
 }
 
-static _Noreturn void keeper_main(const struct sandbox *sandbox, bool want_changes, int conn,
-				  pid_t parent)
+static _Noreturn void keeper_main(const struct sandbox *sandbox, bool look, bool want_changes,
+				  int conn, pid_t parent)
 {
 	static struct keeper_work work;
 	struct keeper_result *result = &work.result;
@@ -273,25 +261,24 @@ static _Noreturn void keeper_main(const struct sandbox *sandbox, bool want_chang
 				    .want_changes = want_changes,
 				    .out_fd = -1,
 				    .hash_left = CEIL_HASHED};
-	result->r = keeper_enter(sandbox, &result->err);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
+	if (sandbox->idmap.rootless)
+		result->r = idmap_enter(sandbox->cell.pid, &result->err);
+	idmap_die_with(parent);
 	if (result->r == 0)
 		result->r = keeper_fill(sandbox, &result->err);
 	keeper_let_go(sandbox, conn);
-	if (result->r == 0)
+	if (result->r == 0 && look)
 		result->r = keeper_look(&work, &result->err);
-	if (io_write_full(conn, result, sizeof(*result)) < 0 || result->r < 0)
+	if (io_write_full(conn, result, sizeof(*result)) < 0 || result->r < 0 || !look)
 		_exit(1);
-	if (io_recv_fds(conn, &byte, 1, &work.out_fd, 1, &n_fds, NULL) < 0)
+	if (io_recv_fds(conn, &byte, 1, &work.out_fd, 1, &n_fds) < 0)
 		_exit(1);
 	keeper_tell(&work, conn);
 	_exit(0);
 }
 
-int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper *ret_keeper,
-		 struct err *err)
+int keeper_start(const struct sandbox *sandbox, bool look, bool want_changes,
+		 struct keeper *ret_keeper, struct err *err)
 {
 	struct keeper keeper = KEEPER_INIT;
 	struct keeper_result result;
@@ -304,7 +291,7 @@ int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper
 	keeper.pid = fork();
 	if (keeper.pid == 0) {
 		fd_close(pair[0]);
-		keeper_main(sandbox, want_changes, pair[1], parent);
+		keeper_main(sandbox, look, want_changes, pair[1], parent);
 	}
 	fd_close(pair[1]);
 	if (keeper.pid < 0) {
@@ -323,14 +310,19 @@ int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper
 	return 0;
 }
 
-int keeper_finish(struct keeper *keeper, int out_fd, struct buf *json, struct keeper_result *ret,
+int keeper_ask(struct keeper *keeper, int out_fd, struct err *err)
+{
+	int r = io_send_fds(keeper->conn, "F", 1, &out_fd, out_fd >= 0);
+
+	return r < 0 ? err_errno(err, -r, "keeper", "the helper process died") : 0;
+}
+
+int keeper_finish(struct keeper *keeper, struct buf *json, struct keeper_result *ret,
 		  struct err *err)
 {
 	char *room;
-	int r = io_send_fds(keeper->conn, "F", 1, &out_fd, out_fd >= 0);
+	int r = io_read_full(keeper->conn, ret, sizeof(*ret));
 
-	if (r == 0)
-		r = io_read_full(keeper->conn, ret, sizeof(*ret));
 	if (r == 0)
 		r = buf_reserve(json, ret->json_len, &room);
 	if (r == 0 && ret->json_len) {

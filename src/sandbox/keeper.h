@@ -21,19 +21,23 @@ struct keeper_result {
 	int64_t r;	     /* of --out: 0 or a negative errno, with err */
 	uint64_t disk_bytes; /* of a layer that is a directory */
 	uint64_t skipped;    /* files that --out does not take: devices, links that lead outside */
-	uint64_t copied;
-	uint32_t truncated; /* there were more changes than are listed */
+	uint32_t truncated;  /* there were more changes than are listed */
 	uint32_t json_len;
 	struct err err;
 };
 
-/* After sandbox_start(), before sandbox_go(). want_changes: also look at the trees. */
-int keeper_start(const struct sandbox *sandbox, bool want_changes, struct keeper *ret_keeper,
-		 struct err *err);
 /*
- * After sandbox_stop(). out_fd: directory for --out, or -1. Appends the JSON array of changes to
- * json (if they were wanted).
+ * After sandbox_start(), before sandbox_go(). look: keeper_finish() is to tell what changed (else
+ * the helper only fills, and is not asked again); want_changes: as a list.
  */
-int keeper_finish(struct keeper *keeper, int out_fd, struct buf *json, struct keeper_result *ret,
+int keeper_start(const struct sandbox *sandbox, bool look, bool want_changes,
+		 struct keeper *ret_keeper, struct err *err);
+/*
+ * After sandbox_stop(): lets it look; out_fd: directory for --out, or -1. keeper.conn becomes
+ * readable when it is done, which a large tree delays.
+ */
+int keeper_ask(struct keeper *keeper, int out_fd, struct err *err);
+/* The answer; appends the JSON array of changes to json (if they were wanted). */
+int keeper_finish(struct keeper *keeper, struct buf *json, struct keeper_result *ret,
 		  struct err *err);
 void keeper_done(struct keeper *keeper);

@@ -3,9 +3,9 @@
 #include "relay.h"
 
 #include "banned.h"
+#include "clock.h"
 
 #include <limits.h>
-#include <time.h>
 
 void relay_init(struct relay *relay, int in, int out, struct buf *captured, uint64_t cap)
 {
@@ -15,18 +15,17 @@ void relay_init(struct relay *relay, int in, int out, struct buf *captured, uint
 	relay->total = 0;
 	relay->cap = cap;
 	relay->over = relay->ended = relay->keep_in = false;
+	relay->error = 0;
+	relay->most = PIPE_BUF; /* a pipe that polls writable takes that much without blocking */
 	relay->at = relay->have = 0;
 }
 
-void relay_poll(const struct relay *relay, struct pollfd *polls, size_t *ret_n)
+struct pollfd relay_poll(const struct relay *relay)
 {
-	*ret_n = 0;
 	if (relay->ended)
-		return;
-	if (relay->have)
-		polls[(*ret_n)++] = (struct pollfd){.fd = relay->out, .events = POLLOUT};
-	else
-		polls[(*ret_n)++] = (struct pollfd){.fd = relay->in, .events = POLLIN};
+		return (struct pollfd){.fd = -1};
+	return relay->have ? (struct pollfd){.fd = relay->out, .events = POLLOUT}
+			   : (struct pollfd){.fd = relay->in, .events = POLLIN};
 }
 
 static bool relay_ready(int fd, short events, int ms)
@@ -36,10 +35,9 @@ static bool relay_ready(int fd, short events, int ms)
 	return poll(&p, 1, ms) == 1;
 }
 
-/* Never more than PIPE_BUF at once: that much a pipe that polls writable takes without blocking. */
 static void relay_give(struct relay *relay)
 {
-	size_t len = MIN(relay->have - relay->at, (size_t)PIPE_BUF);
+	size_t len = MIN(relay->have - relay->at, relay->most);
 	ssize_t n = write(relay->out, relay->data + relay->at, len);
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -47,6 +45,7 @@ static void relay_give(struct relay *relay)
 	if (n < 0) {
 		/* The reader is gone, or its disk is full: closing tells the writer so. */
 		relay->ended = true;
+		relay->error = errno;
 		if (!relay->keep_in)
 			relay->in = fd_close(relay->in);
 		return;
@@ -93,20 +92,12 @@ void relay_move(struct relay *relay)
 	}
 }
 
-static int64_t relay_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void relay_drain(struct relay *relay, int ms)
 {
-	int64_t until = relay_now_ms() + ms;
+	int64_t until = clock_ms() + ms;
 
 	while (!relay->ended) {
-		int64_t left = until - relay_now_ms();
+		int64_t left = until - clock_ms();
 
 		if (relay->have) {
 			if (left <= 0 || !relay_ready(relay->out, POLLOUT, (int)left))

@@ -3,6 +3,7 @@
  * run-limits.c: the limits that creel enforces by looking at clocks and counters, and what the end
  * of a run means.
  */
+#include "clock.h"
 #include "run-private.h"
 
 #include <signal.h>
@@ -10,15 +11,27 @@
 
 #define RUN_WATCH_MS 20 /* how often limits without a controller are looked at */
 #define RUN_DISK_MS  200
+/* How long and how often a kill is looked for after the kernel told of no memory. */
+#define RUN_OOM_MS    5
+#define RUN_OOM_LOOKS 100
 
-void run_oom(struct run *run)
+/* v1 tells before the kernel has killed and counted, and now and then it need not kill after all.
+ */
+static void run_look_for_oom(struct run *run, int64_t now)
 {
 	struct cgroup_usage usage;
 
-	cgroup_oom_seen(run->sandbox->cgroup);
 	cgroup_read_events(run->sandbox->cgroup, &usage);
 	if (usage.oom_kills)
 		run_end(run, RUN_MEMORY, false);
+	run->oom_ms = run->oom_looks-- > 0 ? now + RUN_OOM_MS : 0;
+}
+
+void run_oom(struct run *run)
+{
+	cgroup_oom_seen(run->sandbox->cgroup);
+	run->oom_looks = RUN_OOM_LOOKS;
+	run_look_for_oom(run, clock_ms());
 }
 
 static void run_watch(struct run *run, int64_t now)
@@ -63,7 +76,7 @@ static void run_check_cpu(struct run *run, int64_t now)
 
 void run_timers(struct run *run)
 {
-	int64_t now = run_now_ms();
+	int64_t now = clock_ms();
 
 	if (run->deadline_ms && now >= run->deadline_ms)
 		run_end(run, RUN_TIMEOUT, true);
@@ -73,11 +86,13 @@ void run_timers(struct run *run)
 		run_check_cpu(run, now);
 	if (run->watch_ms && now >= run->watch_ms)
 		run_watch(run, now);
+	if (run->oom_ms && now >= run->oom_ms)
+		run_look_for_oom(run, now);
 	if (run->disk_ms && now >= run->disk_ms) {
 		if (sandbox_disk_bytes(run->sandbox) > run_limit(run, LIMIT_DISK))
 			run_end(run, RUN_DISK, false);
 		/* A large tree takes long to look at: half of the time at most goes into it. */
-		run->disk_ms = run_now_ms() + (run_now_ms() - now) + RUN_DISK_MS;
+		run->disk_ms = clock_ms() + (clock_ms() - now) + RUN_DISK_MS;
 	}
 	if ((run->out && run->out->over) || (run->err_out && run->err_out->over))
 		run_end(run, RUN_OUTPUT, false);
@@ -85,28 +100,28 @@ void run_timers(struct run *run)
 
 int run_poll_ms(const struct run *run)
 {
-	const int64_t at[] = {run->deadline_ms, run->kill_ms, run->cpu_check_ms, run->watch_ms,
-			      run->disk_ms};
-	int64_t now = run_now_ms(), least = INT32_MAX;
+	const int64_t at[] = {run->deadline_ms, run->kill_ms, run->cpu_check_ms,
+			      run->watch_ms,	run->disk_ms, run->oom_ms};
+	int64_t now = clock_ms(), least = INT64_MAX;
 
 	for (size_t i = 0; i < ELEMENTSOF(at); i++)
 		if (at[i] && at[i] - now < least)
 			least = at[i] - now;
-	return least == INT32_MAX ? -1 : least < 0 ? 0 : (int)least;
+	return least == INT64_MAX ? -1 : least < 0 ? 0 : (int)MIN(least, (int64_t)INT32_MAX);
 }
 
 void run_clocks(struct run *run)
 {
 	const struct sandbox *sandbox = run->sandbox;
 
-	run->started_ms = run_now_ms();
+	run->started_ms = clock_ms();
 	if (run_limit(run, LIMIT_TIMEOUT))
 		run->deadline_ms = run->started_ms + (int64_t)run_limit(run, LIMIT_TIMEOUT);
 	if (run_limit(run, LIMIT_CPU_TIME))
 		run->cpu_check_ms = run->started_ms + 1;
 	if (sandbox->memory_by_watch || sandbox->pids_by_watch || run_limit(run, LIMIT_WRITE_TOTAL))
 		run->watch_ms = run->started_ms + RUN_WATCH_MS;
-	if (sandbox->disk_by_watch)
+	if (sandbox->layer_is_directory)
 		run->disk_ms = run->started_ms + RUN_DISK_MS;
 }
 

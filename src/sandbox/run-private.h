@@ -19,8 +19,11 @@ struct run {
 	int master;			  /* of the terminal inside, or -1 */
 	struct relay *in, *out, *err_out; /* NULL: passed directly */
 	int to_close[3];		  /* the sandbox's ends, after the spawn */
-	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms;
-	bool ending; /* SIGTERM was sent because of ended_by */
+	int out_fd;			  /* --out, or -1 */
+	int again[3];			  /* the caller's streams, opened again */
+	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms, oom_ms;
+	unsigned oom_looks; /* that are left */
+	bool ending;	    /* SIGTERM was sent because of ended_by */
 	bool done;
 	bool exited;
 	int status;
@@ -30,7 +33,6 @@ struct run {
 	bool raw;
 };
 
-int64_t run_now_ms(void); /* CLOCK_MONOTONIC */
 uint64_t run_limit(const struct run *run, enum limit_kind kind);
 /* Asks init to signal the command's group or everything. */
 void run_signal(struct run *run, int number, enum guest_scope scope);
@@ -43,8 +45,9 @@ int run_stream(struct run *run, int i, int *ret_fd, struct err *err);
 /* The terminal inside has this master, which becomes the run's. */
 int run_terminal(struct run *run, int master, struct err *err);
 void run_window_size(struct run *run);
-void run_raw(struct run *run, bool on); /* the caller's terminal */
-void run_input_end(struct run *run);	/* passes the end of the caller's input on */
+void run_raw(struct run *run, bool on);	  /* the caller's terminal */
+void run_input_end(struct run *run);	  /* passes the end of the caller's input on */
+bool run_owes_end(const struct run *run); /* the terminal inside had no room for it yet */
 void run_streams_free(struct run *run);
 
 void run_clocks(struct run *run);	/* the command starts now */

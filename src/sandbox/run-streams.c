@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run-streams.c: standard streams and the terminal of a run. A descriptor of the caller goes into
- * the sandbox only if it is an anonymous pipe or /dev/null: anything else (a file that could be
- * opened again with more rights, a directory, the caller's own terminal) is relayed.
+ * run-streams.c: standard streams and the terminal of a run. Nothing of the caller's but /dev/null
+ * goes into the sandbox: a file could be opened again with more rights, a pipe from its other end,
+ * where the output of other programs passes, and its flags are everybody's. All else is relayed.
  */
+#include "fs.h"
 #include "run-private.h"
 
 #include <fcntl.h>
@@ -13,21 +14,28 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-/* A pipe without a name in a file system. */
-static bool run_is_pipe(int fd)
-{
-	struct statfs st;
-
-	return fstatfs(fd, &st) == 0 && st.f_type == PIPEFS_MAGIC;
-}
-
 static bool run_passes(int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0)
-		return false;
-	return run_is_pipe(fd) || (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3));
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+/*
+ * The caller's pipe or terminal opened again, non-blocking for us alone: between poll(2) and a read
+ * or write somebody else may have emptied or filled it, and a terminal takes less than it polled
+ * for. -1: it may not be opened (after su), or is of another kind. A named pipe, too: opened after
+ * its last writer has gone, poll(2) does not tell of its end.
+ */
+static int run_open_again(int fd, int flags)
+{
+	struct statfs st;
+	int own;
+
+	if (!isatty(fd) && (fstatfs(fd, &st) < 0 || st.f_type != PIPEFS_MAGIC))
+		return -1;
+	own = fs_reopen(fd, flags | O_NONBLOCK | O_NOCTTY);
+	return own < 0 ? -1 : own;
 }
 
 static int run_relay_new(struct relay **ret, int in, int out, struct buf *captured, uint64_t cap,
@@ -46,32 +54,59 @@ static void run_own(const struct run *run, int fd)
 	const struct idmap *map = &run->sandbox->idmap;
 	uint32_t id = run->spec->sandbox.as_root ? idmap_root(map) : idmap_user(map);
 
-	if (!map->rootless && run_is_pipe(fd) && fchown(fd, id, id) < 0)
+	if (!map->rootless && fchown(fd, id, id) < 0)
 		errno = 0;
 }
 
-/* One stream: *ret_fd is what the sandbox gets. */
-int run_stream(struct run *run, int i, int *ret_fd, struct err *err)
+static int run_relay_in(struct run *run, int out, struct err *err)
+{
+	int fd = run->spec->stdio[0], r;
+
+	run->again[0] = run_open_again(fd, O_RDONLY);
+	r = run_relay_new(&run->in, run->again[0] >= 0 ? run->again[0] : fd, out, NULL, 0, err);
+	if (r == 0)
+		run->in->most = sizeof(run->in->data);
+	return r;
+}
+
+/* To the caller's stdout (1) or stderr (2), or captured. */
+static int run_relay_out(struct run *run, int i, int in, struct err *err)
 {
 	const struct limit *cap = &run->spec->sandbox.limits->of[LIMIT_OUTPUT];
-	struct relay **relay = i == 0 ? &run->in : i == 1 ? &run->out : &run->err_out;
+	struct relay **relay = i == 1 ? &run->out : &run->err_out;
 	struct buf *captured = i == 1 ? &run->result->out : &run->result->err_out;
-	bool capture = run->spec->capture && i > 0;
-	int fd = run->spec->stdio[i], pair[2];
+	int fd = run->spec->stdio[i], r;
 
-	if (!capture && run_passes(fd) && (i == 0 || !cap->named)) {
+	if (run->spec->capture)
+		return run_relay_new(relay, in, -1, captured, cap->value, err);
+	run->again[i] = run_open_again(fd, O_WRONLY);
+	r = run_relay_new(relay, in, run->again[i] >= 0 ? run->again[i] : fd, NULL,
+			  cap->named ? cap->value : 0, err);
+	if (r < 0 || !*relay)
+		return r;
+	if (run->again[i] >= 0)
+		(*relay)->most = sizeof((*relay)->data);
+	else if (isatty(fd))
+		(*relay)->most = 1; /* while it polls writable, it takes that much */
+	return 0;
+}
+
+/* One stream: *ret_fd is what the sandbox gets. Our own end never blocks. */
+int run_stream(struct run *run, int i, int *ret_fd, struct err *err)
+{
+	int fd = run->spec->stdio[i], pair[2], ours = i == 0 ? 1 : 0;
+
+	if (run_passes(fd) && (i == 0 || !run->spec->capture)) {
 		*ret_fd = fd;
-		run_own(run, fd);
 		return 0;
 	}
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "run", "pipe");
-	*ret_fd = run->to_close[i] = i == 0 ? pair[0] : pair[1];
+	*ret_fd = run->to_close[i] = pair[!ours];
 	run_own(run, *ret_fd);
-	if (i == 0)
-		return run_relay_new(relay, fd, pair[1], NULL, 0, err);
-	return run_relay_new(relay, pair[0], capture ? -1 : fd, capture ? captured : NULL,
-			     capture || cap->named ? cap->value : 0, err);
+	if (fcntl(pair[ours], F_SETFL, O_NONBLOCK) < 0)
+		errno = 0; /* a pipe has no reason to refuse it */
+	return i == 0 ? run_relay_in(run, pair[1], err) : run_relay_out(run, i, pair[0], err);
 }
 
 void run_window_size(struct run *run)
@@ -82,6 +117,7 @@ void run_window_size(struct run *run)
 		ioctl(run->master, TIOCSWINSZ, &size);
 }
 
+/* At once: a terminal that stalls would never drain. */
 void run_raw(struct run *run, bool on)
 {
 	struct termios raw;
@@ -91,7 +127,7 @@ void run_raw(struct run *run, bool on)
 	if (on && tcgetattr(run->spec->stdio[0], &run->saved) == 0) {
 		raw = run->saved;
 		cfmakeraw(&raw);
-		tcsetattr(run->spec->stdio[0], TCSADRAIN, &raw);
+		tcsetattr(run->spec->stdio[0], TCSANOW, &raw);
 		run->raw = true;
 		return;
 	}
@@ -100,17 +136,16 @@ void run_raw(struct run *run, bool on)
 
 int run_terminal(struct run *run, int master, struct err *err)
 {
-	const struct limit *cap = &run->spec->sandbox.limits->of[LIMIT_OUTPUT];
-	bool capture = run->spec->capture;
 	int r;
 
 	run->master = master;
 	run_window_size(run);
-	r = run_relay_new(&run->in, run->spec->stdio[0], master, NULL, 0, err);
+	/* What is typed ahead while nobody inside reads would block the write. */
+	if (fcntl(master, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return err_errno(err, errno, "run", "cannot use the terminal inside");
+	r = run_relay_in(run, master, err);
 	if (r == 0)
-		r = run_relay_new(&run->out, master, capture ? -1 : run->spec->stdio[1],
-				  capture ? &run->result->out : NULL,
-				  capture || cap->named ? cap->value : 0, err);
+		r = run_relay_out(run, 1, master, err);
 	if (r == 0)
 		run->out->keep_in = true;
 	return r;
@@ -123,9 +158,14 @@ void run_input_end(struct run *run)
 		return;
 	if (run->master < 0)
 		fd_close(run->in->out);
-	else if (write(run->master, "\4", 1) < 0)
-		errno = 0;
+	else if (write(run->master, "\4", 1) < 0 && errno == EAGAIN)
+		return;
 	run->in->out = -1;
+}
+
+bool run_owes_end(const struct run *run)
+{
+	return run->master >= 0 && run->in && run->in->ended && run->in->out >= 0;
 }
 
 void run_streams_free(struct run *run)
@@ -140,6 +180,8 @@ void run_streams_free(struct run *run)
 	free(run->out);
 	free(run->err_out);
 	fd_close(run->master);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
+		fd_close(run->again[i]);
 		fd_close(run->to_close[i]);
+	}
 }

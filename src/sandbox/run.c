@@ -6,6 +6,7 @@
 #include "run-private.h"
 
 #include "ceilings.h"
+#include "clock.h"
 #include "io.h"
 #include "keeper.h"
 
@@ -15,18 +16,9 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <time.h>
 
 const char *const run_end_names[RUN_END_MAX] = {"exit", "signal", "timeout", "cpu",    "memory",
 						"disk", "pids",	  "io",	     "output", "killed"};
-
-int64_t run_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 uint64_t run_limit(const struct run *run, enum limit_kind kind)
 {
@@ -55,7 +47,7 @@ void run_end(struct run *run, enum run_end why, bool gently)
 	}
 	run_signal(run, SIGTERM, GUEST_SCOPE_ALL);
 	run_signal(run, SIGCONT, GUEST_SCOPE_ALL); /* a stopped process cannot hear it */
-	run->kill_ms = run_now_ms() + RUN_KILL_GRACE_MS;
+	run->kill_ms = clock_ms() + RUN_KILL_GRACE_MS;
 }
 
 static const struct {
@@ -84,7 +76,9 @@ static void run_failed(struct run *run, const struct buf *payload)
 	exec = failed.step == GUEST_STEP_EXEC;
 	run->done = run->ending = true;
 	run->result->ended_by = RUN_EXIT;
-	run->result->exit_code = exec && failed.error == ENOENT ? 127 : exec ? 126 : 125;
+	run->result->exit_code = exec && failed.error == ENOENT ? 127
+				 : exec				? 126
+								: RUN_CODE_FAILED;
 	n = snprintf(text, sizeof(text), "creel: %.200s: %s: %s\n",
 		     failed.step == GUEST_STEP_CWD ? run->spec->cwd : run->spec->argv[0],
 		     exec && failed.error == ENOENT ? "command not found"
@@ -107,7 +101,7 @@ static void run_message(struct run *run)
 	uint16_t type;
 	int fd = -EBADF;
 
-	if (guest_recv(run->conn, GUEST_REPLY_MAX, &type, &payload, &fd, 1, &n_fds, NULL) < 0) {
+	if (guest_recv(run->conn, GUEST_REPLY_MAX, &type, &payload, &fd, 1, &n_fds) < 0) {
 		run->done = true; /* init is gone */
 		return;
 	}
@@ -187,20 +181,19 @@ static void run_turn(struct run *run)
 {
 	struct relay *const relays[] = {run->in, run->out, run->err_out};
 	struct cgroup *cgroup = run->sandbox->cgroup;
-	struct pollfd polls[10];
-	size_t n = 0, added;
+	struct pollfd polls[8];
+	size_t n = 0;
 
 	polls[n++] = (struct pollfd){.fd = run->conn, .events = POLLIN};
 	polls[n++] = (struct pollfd){.fd = run->signals, .events = POLLIN};
 	polls[n++] = (struct pollfd){.fd = run->sandbox->notify_fd, .events = POLLIN};
 	polls[n++] = (struct pollfd){.fd = cgroup ? cgroup_oom_fd(cgroup) : -1,
 				     .events = cgroup && cgroup_v2_path(cgroup) ? POLLPRI : POLLIN};
-	for (size_t i = 0; i < ELEMENTSOF(relays); i++) {
-		added = 0;
+	for (size_t i = 0; i < ELEMENTSOF(relays); i++)
 		if (relays[i])
-			relay_poll(relays[i], polls + n, &added);
-		n += added;
-	}
+			polls[n++] = relay_poll(relays[i]);
+	if (run_owes_end(run))
+		polls[n++] = (struct pollfd){.fd = run->master, .events = POLLOUT};
 	if (poll(polls, n, run_poll_ms(run)) < 0)
 		return;
 	if (polls[2].revents & POLLIN)
@@ -226,7 +219,9 @@ static int run_signals(struct run *run, struct err *err)
 				    SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP};
 	sigset_t set;
 
+	/* Writes tell of it: EPIPE, and EFBIG above the caller's own ulimit -f. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&set);
 	for (size_t i = 0; i < ELEMENTSOF(taken); i++) {
 		struct sigaction action;
@@ -271,6 +266,29 @@ static int run_spawn(struct run *run, struct err *err)
 	return r;
 }
 
+static bool run_cut(struct run *run, const struct relay *relay)
+{
+	bool lost = relay && relay->error && relay->error != EPIPE;
+
+	if (lost)
+		run->result->lost = relay->error;
+	return relay && (relay->over || lost);
+}
+
+/* The cap may have fallen into the middle of a character of UTF-8. */
+static void run_whole_characters(struct buf *text, bool cut)
+{
+	for (size_t n = 1; cut && n <= 3 && n <= text->len; n++) {
+		unsigned char c = (unsigned char)text->data[text->len - n];
+
+		if ((c & 0xc0) == 0x80)
+			continue;
+		if (c >= (n == 1 ? 0xc0 : n == 2 ? 0xe0 : 0xf0))
+			text->len -= n;
+		return;
+	}
+}
+
 static void run_collect(struct run *run)
 {
 	struct run_result *result = run->result;
@@ -283,28 +301,52 @@ static void run_collect(struct run *run)
 	result->usage = *usage;
 	result->disk_bytes =
 		run->sandbox->layer_is_directory ? 0 : sandbox_disk_bytes(run->sandbox);
-	result->out_truncated = run->out && run->out->over;
-	result->err_truncated = run->err_out && run->err_out->over;
+	result->out_truncated = run_cut(run, run->out);
+	result->err_truncated = run_cut(run, run->err_out);
+	run_whole_characters(&result->out, result->out_truncated);
+	run_whole_characters(&result->err_out, result->err_truncated);
 	result->readback = run->sandbox->readback;
 	result->rootless = run->sandbox->idmap.rootless;
 	result->single_id = run->sandbox->idmap.single;
 }
 
+/* Whether the trees are looked at, or only filled. */
+static bool run_looks(const struct run_spec *spec)
+{
+	return spec->want_changes || spec->out;
+}
+
+/* It has what the sandbox made to look at, however much that is: whoever waits may give up. */
+static int run_await_keeper(const struct run *run, const struct keeper *keeper, struct err *err)
+{
+	struct pollfd polls[] = {{.fd = keeper->conn, .events = POLLIN},
+				 {.fd = run->signals, .events = POLLIN}};
+	struct signalfd_siginfo info;
+
+	while (poll(polls, 2, -1) < 0 || !polls[0].revents) {
+		if (!(polls[1].revents & POLLIN) ||
+		    read(run->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+			continue;
+		if (info.ssi_signo != SIGWINCH && info.ssi_signo != SIGTSTP)
+			return err_set(err, EINTR, "run",
+				       "interrupted while the files were looked at");
+	}
+	return 0;
+}
+
 static int run_finish_files(struct run *run, struct keeper *keeper, struct err *err)
 {
 	struct run_result *result = run->result;
-	_cleanup_close_ int out_fd = -EBADF;
 	struct keeper_result told;
 	int r;
 
-	if (keeper->pid <= 0)
+	if (keeper->pid <= 0 || !run_looks(run->spec))
 		return 0;
-	if (run->spec->out) {
-		out_fd = open(run->spec->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (out_fd < 0)
-			return err_errno(err, errno, "run", "--out %s", run->spec->out);
-	}
-	r = keeper_finish(keeper, out_fd, &result->changes, &told, err);
+	r = keeper_ask(keeper, run->out_fd, err);
+	if (r == 0)
+		r = run_await_keeper(run, keeper, err);
+	if (r == 0)
+		r = keeper_finish(keeper, &result->changes, &told, err);
 	if (r < 0)
 		return r;
 	result->changes_truncated = told.truncated;
@@ -323,12 +365,26 @@ static void run_free(struct run *run)
 	run_streams_free(run);
 	fd_close(run->conn);
 	fd_close(run->signals);
+	fd_close(run->out_fd);
 	run->sandbox = sandbox_free(run->sandbox);
 }
 
 bool run_needs_keeper(const struct run_spec *spec)
 {
-	return spec->want_changes || spec->out || spec->sandbox.n_in || spec->sandbox.script;
+	return run_looks(spec) || spec->sandbox.n_in || spec->sandbox.script;
+}
+
+/* Before anything runs: whoever is inside must not choose what the path leads to. */
+static int run_open_out(struct run *run, struct err *err)
+{
+	const char *out = run->spec->out;
+
+	if (!out)
+		return 0;
+	run->out_fd = open(out, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (run->out_fd < 0 || faccessat(run->out_fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+		return err_errno(err, errno, "run", "--out %s", out);
+	return 0;
 }
 
 static int run_start(const struct state *state, struct run *run, struct keeper *keeper,
@@ -340,11 +396,13 @@ static int run_start(const struct state *state, struct run *run, struct keeper *
 	int r = run_signals(run, err);
 
 	if (r == 0)
+		r = run_open_out(run, err);
+	if (r == 0)
 		r = sandbox_start(state, &spec->sandbox, &run->sandbox, err);
 	if (r == 0 && files)
 		r = sandbox_wait_set(run->sandbox, err);
 	if (r == 0 && files)
-		r = keeper_start(run->sandbox, spec->want_changes, keeper, err);
+		r = keeper_start(run->sandbox, run_looks(spec), spec->want_changes, keeper, err);
 	if (r == 0)
 		r = run_spawn(run, err);
 	/* A child that failed before it was let go has said why: that is the error, not our EPIPE.
@@ -358,21 +416,18 @@ static int run_start(const struct state *state, struct run *run, struct keeper *
 
 static void run_loop(struct run *run)
 {
-	struct relay *const outs[] = {run->out, run->err_out};
-
 	run_clocks(run);
 	if (run->spec->tty)
 		run_raw(run, true);
 	while (!run->done)
 		run_turn(run);
-	run->result->duration_ms = (uint64_t)(run_now_ms() - run->started_ms);
+	run->result->duration_ms = (uint64_t)(clock_ms() - run->started_ms);
 	/* With the last process the last writer goes: then the streams have an end. */
 	sandbox_stop(run->sandbox);
-	for (size_t i = 0; i < ELEMENTSOF(outs); i++)
-		if (outs[i])
-			relay_drain(outs[i], RUN_KILL_GRACE_MS);
-	if (run->master >= 0 && run->out)
+	if (run->out)
 		relay_drain(run->out, RUN_KILL_GRACE_MS);
+	if (run->err_out)
+		relay_drain(run->err_out, RUN_KILL_GRACE_MS);
 	if (run->spec->tty)
 		run_raw(run, false);
 }
@@ -385,22 +440,33 @@ int run(const struct state *state, const struct run_spec *spec, struct run_resul
 			  .conn = -1,
 			  .signals = -1,
 			  .master = -1,
-			  .to_close = {-1, -1, -1}};
+			  .to_close = {-1, -1, -1},
+			  .again = {-1, -1, -1},
+			  .out_fd = -1};
 	struct keeper keeper = KEEPER_INIT;
 	int r;
 
 	*ret = (struct run_result){.out = BUF_INIT(CEIL_OUTPUT),
 				   .err_out = BUF_INIT(CEIL_OUTPUT),
-				   .changes = BUF_INIT(64u << 20)};
+
+				   .changes = BUF_INIT(CEIL_CHANGES_JSON)};
 	r = run_start(state, &run, &keeper, err);
 	if (r == 0) {
 		snprintf(ret->id, sizeof(ret->id), "%s", run.sandbox->live.id);
 		if (spec->started)
-			spec->started(ret->id, spec->started_data);
+			r = spec->started(ret->id, spec->started_data);
+		if (r < 0)
+			err_errno(err, -r, "run", "cannot keep the run %s", ret->id);
+	}
+	if (r == 0) {
 		run_loop(&run);
 		run_judge(&run);
 		run_collect(&run);
-		r = run_finish_files(&run, &keeper, err);
+		/* The run itself went well: its result is told all the same. */
+		if (run_finish_files(&run, &keeper, &ret->files) < 0 && !ret->files.code)
+			ret->files.code = EIO;
+		if (ret->exit_code == 0 && (ret->lost || ret->files.code))
+			ret->exit_code = RUN_CODE_FAILED;
 	}
 	keeper_done(&keeper);
 	run_free(&run);

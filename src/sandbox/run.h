@@ -9,6 +9,7 @@
 #include "sandbox.h"
 
 #define RUN_KILL_GRACE_MS 2000
+#define RUN_CODE_FAILED	  125 /* of creel itself */
 
 enum run_end {
 	RUN_EXIT,
@@ -36,15 +37,16 @@ struct run_spec {
 	bool want_changes;
 	const char *out; /* --out, or NULL */
 	int stdio[3];	 /* the caller's */
-	/* Called once when the command is about to start; NULL: nobody wants to know. */
-	void (*started)(const char *id, void *data);
+	/* Called once when the command starts; NULL: nobody wants to know. A failure ends the run.
+	 */
+	int (*started)(const char *id, void *data);
 	void *started_data;
 };
 
 struct run_result {
 	char id[SANDBOX_ID_LEN + 1];
 	enum run_end ended_by;
-	int exit_code; /* what creel exits with */
+	int exit_code; /* what creel exits with: 125 for 0 if `files` or `lost` is set */
 	int signal;    /* that ended the command, or 0 */
 	struct buf out, err_out, changes;
 	bool out_truncated, err_truncated, changes_truncated;
@@ -52,6 +54,8 @@ struct run_result {
 	uint64_t duration_ms;
 	struct cgroup_usage usage;
 	uint64_t disk_bytes, skipped;
+	struct err files; /* code > 0: --out or the list of changes is not whole, and why */
+	int lost; /* errno of a write of output that failed, or 0; a reader that left is none */
 	struct sandbox_readback readback;
 	bool rootless, single_id;
 	struct {

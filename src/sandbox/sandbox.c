@@ -68,20 +68,18 @@ struct sandbox_image_job {
 	bool skel;
 };
 
-static int sandbox_image_fn(void *data, int out, struct err *err)
+static int sandbox_image_fn(void *data, struct err *err)
 {
 	const struct sandbox_image_job *job = data;
 	bool fresh;
 	int r = host_image_prepare(job->dir, &fresh, err);
 
-	(void)out;
 	return r == 0 && job->skel ? host_image_skel(job->dir, err) : r;
 }
 
 static int sandbox_image(struct sandbox *sandbox, struct err *err)
 {
 	struct sandbox_image_job job = {.skel = sandbox->spec->as_root};
-	struct idmap canonical = sandbox->idmap;
 
 	if (access("/usr/bin/env", X_OK) < 0)
 		return err_set(err, ENOENT, "sandbox",
@@ -92,7 +90,7 @@ static int sandbox_image(struct sandbox *sandbox, struct err *err)
 	if (host_image_current(job.dir) &&
 	    (!job.skel || (sandbox->idmap.rootless && host_image_skel_current(job.dir))))
 		return 0;
-	return idmap_run(&canonical, 0, sandbox_image_fn, &job, -1, err);
+	return idmap_run(&sandbox->idmap, 0, sandbox_image_fn, &job, err);
 }
 
 static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
@@ -148,7 +146,8 @@ static int sandbox_hand_over(struct sandbox *sandbox, struct err *err)
 		fds[n++] = sandbox->workspace_userns_fd;
 	if (sandbox->cgroup)
 		join = cgroup_join_fds(sandbox->cgroup, &n_join);
-	for (size_t i = 0; i < n_join && n < CELL_FDS_MAX; i++)
+	_Static_assert(CELL_FDS_MAX >= 2 + CGROUP_CONTROLLER_MAX, "every group can be joined");
+	for (size_t i = 0; i < n_join; i++)
 		fds[n++] = join[i];
 	return cell_continue(&sandbox->cell, fds, n, err);
 }
@@ -169,10 +168,29 @@ static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 	if (!plan)
 		return err_set(err, ENOMEM, "sandbox", "out of memory");
 	r = plan_make(sandbox, init_fd, theirs, plan, err);
-	if (r == 0)
-		r = cell_start(&plan->cell, &sandbox->cell, err);
+	if (r == 0 && cell_start(&plan->cell, &sandbox->cell, err) < 0)
+		r = idmap_explain(err);
 	free(plan);
 	return r == 0 ? sandbox_hand_over(sandbox, err) : r;
+}
+
+static int sandbox_mount_point(int workspace, const char *path, bool dir, const struct stat *owner)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_close_ int file = -EBADF;
+	char above[CEIL_PATH] = ".";
+	int r;
+
+	if (!dir && slash)
+		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
+	r = fs_mkdirs_beneath(workspace, dir ? path : above, 0755, owner->st_uid, owner->st_gid);
+	if (r < 0 || dir)
+		return r;
+	/* What is there already is not opened: it may be a pipe that an earlier run left. */
+	file = fs_open_beneath(workspace, path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	if (file < 0)
+		return file == -EEXIST ? 0 : file;
+	return fchown(file, owner->st_uid, owner->st_gid) < 0 ? -errno : 0;
 }
 
 /* Mount points of --ro in the host's workspace belong to its owner; nobody inside could make them.
@@ -180,32 +198,18 @@ static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 static int sandbox_mount_points(struct sandbox *sandbox, const struct stat *owner, struct err *err)
 {
 	const char *prefix = "/workspace/";
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < sandbox->spec->n_ro; i++) {
+	for (size_t i = 0; i < sandbox->spec->n_ro; i++) {
 		const struct sandbox_mount *ro = &sandbox->spec->ro[i];
-		const char *path = ro->target + strlen(prefix), *slash = strrchr(path, '/');
-		_cleanup_close_ int parent = -EBADF;
-		char dir[CEIL_PATH] = ".";
 		struct stat st;
+		int r;
 
 		if (strncmp(ro->target, prefix, strlen(prefix)) != 0)
 			continue;
-		if (stat(ro->source, &st) == 0 && S_ISDIR(st.st_mode)) {
-			r = fs_mkdirs_beneath(sandbox->workspace_fd, path, 0755, owner->st_uid,
-					      owner->st_gid);
-		} else {
-			if (slash)
-				snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
-			r = fs_mkdirs_beneath(sandbox->workspace_fd, dir, 0755, owner->st_uid,
-					      owner->st_gid);
-			parent = r < 0 ? -1
-				       : fs_open_beneath(sandbox->workspace_fd, path,
-							 O_WRONLY | O_CREAT, 0644);
-			if (r == 0 &&
-			    (parent < 0 || fchown(parent, owner->st_uid, owner->st_gid) < 0))
-				r = parent < 0 ? parent : -errno;
-		}
+		r = stat(ro->source, &st) < 0 ? -errno
+					      : sandbox_mount_point(sandbox->workspace_fd,
+								    ro->target + strlen(prefix),
+								    S_ISDIR(st.st_mode), owner);
 		if (r < 0)
 			return err_errno(err, -r, "sandbox", "cannot make the mount point %s",
 					 ro->target);
@@ -283,6 +287,24 @@ static int sandbox_groups(struct sandbox *sandbox, struct err *err)
 	return r;
 }
 
+/* Its path was looked up again for the mount: by now it may lead elsewhere. */
+static int sandbox_same_workspace(const struct sandbox *sandbox, struct err *err)
+{
+	struct stat looked_at, mounted;
+	char path[64];
+
+	if (sandbox->workspace_fd < 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)sandbox->cell.pid);
+	if (fstat(sandbox->workspace_fd, &looked_at) < 0 || lstat(path, &mounted) < 0)
+		return err_errno(err, errno, "sandbox", "cannot check the mounted workspace");
+	if (looked_at.st_dev != mounted.st_dev || looked_at.st_ino != mounted.st_ino)
+		return err_set(err, EAGAIN, "sandbox",
+			       "--workspace %s was replaced while the sandbox was made",
+			       sandbox->spec->workspace);
+	return 0;
+}
+
 int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 {
 	const char *missing;
@@ -291,7 +313,7 @@ int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 	if (sandbox->set)
 		return 0;
 	r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
-	if (r == -EINVAL && strstr(err->text, "mapped ids"))
+	if (r == -EOPNOTSUPP)
 		return err_wrap(err,
 				"this kernel cannot show these files with other ids (a tmpfs needs "
 				"Linux 6.3; network and FUSE filesystems cannot; use a directory "
@@ -299,6 +321,9 @@ int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 	if (r != 0)
 		return r < 0 ? r
 			     : err_set(err, EPIPE, "sandbox", "the sandbox's first process died");
+	r = sandbox_same_workspace(sandbox, err);
+	if (r < 0)
+		return r;
 	sandbox->set = true;
 	if (!sandbox->spec->read_back)
 		return 0;
@@ -344,7 +369,7 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 	if (r == 0)
 		r = sandbox_cell(sandbox, err);
 	/* What is reported must be looked at before anything can run. */
-	if (r == 0 && spec->read_back)
+	if (r == 0 && (spec->read_back || spec->workspace))
 		r = sandbox_wait_set(sandbox, err);
 	if (r < 0) {
 		sandbox_free(sandbox);
@@ -426,21 +451,21 @@ void sandbox_sample(const struct sandbox *sandbox, struct cgroup_usage *ret_usag
 }
 
 struct sandbox_disk_job {
-	const struct sandbox *sandbox;
-	uint64_t bytes;
+	int layer_fd, out;
 };
 
-static int sandbox_disk_fn(void *data, int out, struct err *err)
+static int sandbox_disk_fn(void *data, struct err *err)
 {
-	const struct sandbox *sandbox = data;
-	uint64_t bytes = tree_disk_bytes(sandbox->layer_fd);
-	int r = io_write_full(out, &bytes, sizeof(bytes));
+	const struct sandbox_disk_job *job = data;
+	uint64_t bytes = tree_disk_bytes(job->layer_fd);
+	int r = io_write_full(job->out, &bytes, sizeof(bytes));
 
 	return r < 0 ? err_errno(err, -r, "sandbox", "cannot tell the disk use") : 0;
 }
 
 uint64_t sandbox_disk_bytes(const struct sandbox *sandbox)
 {
+	struct sandbox_disk_job job = {.layer_fd = sandbox->layer_fd};
 	struct statfs st;
 	uint64_t bytes = 0;
 	int pair[2];
@@ -456,8 +481,9 @@ uint64_t sandbox_disk_bytes(const struct sandbox *sandbox)
 	/* Files of other ids than the caller's: only inside the user namespace can they be seen. */
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return 0;
+	job.out = pair[1];
 	if (idmap_run(&sandbox->idmap, sandbox->stopped ? 0 : sandbox->cell.pid, sandbox_disk_fn,
-		      (void *)(uintptr_t)sandbox, pair[1], NULL) == 0 &&
+		      &job, NULL) == 0 &&
 	    io_read_full(pair[0], &bytes, sizeof(bytes)) < 0)
 		bytes = 0;
 	fd_close(pair[0]);
@@ -478,7 +504,7 @@ static bool sandbox_is_full(const struct sandbox *sandbox)
 void sandbox_stop(struct sandbox *sandbox)
 {
 	struct cgroup_usage last = {0};
-	struct rusage rusage;
+	struct rusage rusage = {0};
 
 	if (sandbox->stopped || sandbox->cell.pidfd < 0)
 		return;
@@ -515,6 +541,8 @@ void sandbox_stop(struct sandbox *sandbox)
 
 struct sandbox *sandbox_free(struct sandbox *sandbox)
 {
+	struct err err = {0};
+
 	if (!sandbox)
 		return NULL;
 	sandbox_stop(sandbox);
@@ -527,8 +555,11 @@ struct sandbox *sandbox_free(struct sandbox *sandbox)
 	fd_close(sandbox->workspace_fd);
 	sandbox->cgroup = cgroup_free(sandbox->cgroup);
 	cgroup_host_leave(&sandbox->host);
-	if (sandbox->layer_is_directory && sandbox->live.fd >= 0)
-		idmap_remove_tree(sandbox->state, "layers", sandbox->live.id);
+	if (sandbox->layer_is_directory && sandbox->live.fd >= 0 &&
+	    idmap_remove_tree(sandbox->state, "layers", sandbox->live.id, &err) < 0) {
+		fprintf(stderr, "creel: %s\n", err.text);
+		live_leave(&sandbox->live); /* the next sweep tries again */
+	}
 	live_done(&sandbox->live);
 	free(sandbox);
 	return NULL;

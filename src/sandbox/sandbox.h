@@ -69,8 +69,8 @@ struct sandbox {
 	int layer_fd;  /* the writable layer's root */
 	int notify_fd; /* recorded system calls */
 	bool layer_is_directory;
-	bool memory_by_watch, cpus_by_watch, pids_by_watch, disk_by_watch;
-	int workspace_fd; /* the host directory, or -1 */
+	bool memory_by_watch, pids_by_watch;
+	int workspace_fd; /* the host directory that was looked at, or -1 */
 	struct sandbox_readback readback;
 	struct cgroup_usage usage; /* after sandbox_stop() */
 	uint64_t disk_bytes;
@@ -83,7 +83,7 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 
 /*
  * Needed before the layer or the listener is used. It may come after sandbox_go(), which then lets
- * the child go on without a pause; with spec.read_back sandbox_start() has done it.
+ * the child go on without a pause; with spec.read_back or a workspace sandbox_start() has done it.
  */
 int sandbox_wait_set(struct sandbox *sandbox, struct err *err);
 

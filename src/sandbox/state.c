@@ -38,7 +38,7 @@ int state_path(const struct state *state, char *ret, size_t size, const char *fm
 static int state_default(struct state *state, struct err *err)
 {
 	const char *home = getenv("HOME"), *data = getenv("XDG_DATA_HOME");
-	const char *run = getenv("XDG_RUNTIME_DIR");
+	const char *run = getenv("XDG_RUNTIME_DIR"), *below = "/creel";
 
 	if (state->root) {
 		snprintf(state->data, sizeof(state->data), "/var/lib/creel");
@@ -48,14 +48,21 @@ static int state_default(struct state *state, struct err *err)
 	if ((!data || data[0] != '/') && (!home || home[0] != '/'))
 		return err_set(err, EINVAL, "state",
 			       "no place for state: HOME is not set; set it or use --state DIR");
-	if (data && data[0] == '/')
-		snprintf(state->data, sizeof(state->data), "%s/creel", data);
-	else
-		snprintf(state->data, sizeof(state->data), "%s/.local/share/creel", home);
-	if (run && run[0] == '/' && access(run, W_OK) == 0)
-		snprintf(state->run, sizeof(state->run), "%s/creel", run);
-	else
-		snprintf(state->run, sizeof(state->run), "%s/run", state->data);
+	if (run && (run[0] != '/' || access(run, W_OK) < 0))
+		run = NULL;
+	if (!data || data[0] != '/') {
+		data = home;
+		below = "/.local/share/creel";
+	}
+	/* Names are added to both. */
+	if (strlen(data) + strlen(below) + 8 > sizeof(state->data) ||
+	    (run && strlen(run) + 8 > sizeof(state->run)))
+		return err_set(err, ENAMETOOLONG, "state",
+			       "no place for state: HOME, XDG_DATA_HOME or XDG_RUNTIME_DIR is too "
+			       "long; use --state DIR");
+	snprintf(state->data, sizeof(state->data), "%s%s", data, below);
+	snprintf(state->run, sizeof(state->run), "%s%s", run ? run : state->data,
+		 run ? "/creel" : "/run");
 	return 0;
 }
 
@@ -124,18 +131,18 @@ int state_open(const char *dir, struct state *ret_state, struct err *err)
 	return r;
 }
 
-static int live_take_range(const struct state *state, struct live *live, struct err *err)
+static int live_take_range(struct live *live, struct err *err)
 {
-	char path[512];
+	static const char path[] = "/run/creel/ids";
 	unsigned start;
 
 	/* One pool for the machine, whatever --state says: two pools could give one range twice. */
-	snprintf(path, sizeof(path), "/run/creel/ids");
-	if ((mkdir("/run/creel", 0700) < 0 && errno != EEXIST) || access("/run/creel", W_OK) < 0)
-		snprintf(path, sizeof(path), "%s/ids", state->run);
-	live->ids_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (mkdir("/run/creel", 0700) == 0 || errno == EEXIST)
+		live->ids_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (live->ids_fd < 0)
-		return err_errno(err, errno, "state", "cannot open %s", path);
+		return err_errno(err, errno, "state",
+				 "cannot open %s, where the id ranges of this machine are kept",
+				 path);
 	if (getrandom(&start, sizeof(start), 0) != sizeof(start))
 		return err_errno(err, errno, "state", "getrandom");
 	for (unsigned i = 0; i < IDS_RANGES; i++) {
@@ -203,7 +210,7 @@ int live_new(const struct state *state, struct live *ret_live, struct err *err)
 	if (r == 0 && dprintf(live.fd, "%d\n", (int)getpid()) < 0)
 		r = err_errno(err, errno, "state", "cannot write %s", live.path);
 	if (r == 0 && state->root)
-		r = live_take_range(state, &live, err);
+		r = live_take_range(&live, err);
 	if (r < 0) {
 		live_done(&live);
 		return r;
@@ -212,13 +219,18 @@ int live_new(const struct state *state, struct live *ret_live, struct err *err)
 	return 0;
 }
 
+void live_leave(struct live *live)
+{
+	fd_close(live->fd);
+	fd_close(live->ids_fd);
+	*live = LIVE_INIT;
+}
+
 void live_done(struct live *live)
 {
 	if (live->fd >= 0)
 		unlink(live->path);
-	fd_close(live->fd);
-	fd_close(live->ids_fd);
-	*live = LIVE_INIT;
+	live_leave(live);
 }
 
 static bool live_is_left(int dirfd, const char *name, int *ret_fd)
@@ -263,6 +275,7 @@ int live_sweep(const struct state *state, const struct cgroup_host *host, unsign
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *entry;
+	struct err err = {0};
 	char path[512];
 	size_t len = 0;
 	int fd = -1;
@@ -283,7 +296,11 @@ int live_sweep(const struct state *state, const struct cgroup_host *host, unsign
 		if (id[0] == 'i') {
 			live_sweep_groups(fd, id);
 			cgroup_sweep(host, cgroup); /* killed before it had written them */
-			idmap_remove_tree(state, "layers", id);
+			if (idmap_remove_tree(state, "layers", id, &err) < 0) {
+				fprintf(stderr, "creel: %s\n", err.text);
+				fd = fd_close(fd);
+				continue; /* until it can be freed */
+			}
 			(*ret_n)++;
 			if (len < size)
 				len += (size_t)snprintf(names + len, size - len, "%s%s",

@@ -45,6 +45,8 @@ struct live {
 /* A new sandbox id and, for root, a free range of 65,536 ids. */
 int live_new(const struct state *state, struct live *ret_live, struct err *err);
 void live_done(struct live *live);
+/* Lets go of it without an end: a sweep will find it and free what is left. */
+void live_leave(struct live *live);
 uint32_t live_first_id(const struct live *live);
 /*
  * Frees what killed runs left: groups, layers, live files. *ret_n: how many; the ids of the first

@@ -127,9 +127,6 @@ static void a_reader_that_stalls_holds_nothing_up(void **state)
 {
 	static char data[60000], got[200000];
 	size_t n = 0;
-	struct pollfd polls[2];
-	size_t n_polls;
-
 	(void)state;
 	relay_init(&relay, in[0], out[1], NULL, 0);
 	for (size_t i = 0; i < sizeof(data); i++)
@@ -140,9 +137,7 @@ static void a_reader_that_stalls_holds_nothing_up(void **state)
 		relay_move(&relay);
 	}
 	assert_true(relay.have > 0);
-	relay_poll(&relay, polls, &n_polls);
-	assert_int_equal(n_polls, 1);
-	assert_int_equal(polls[0].fd, out[1]);
+	assert_int_equal(relay_poll(&relay).fd, out[1]);
 	relay_drain(&relay, 0); /* its time is up at once */
 	assert_false(relay.ended);
 	for (int i = 0; i < 200 && n < 2 * sizeof(data); i++) {
@@ -176,19 +171,48 @@ static void drain_takes_all_that_is_left(void **state)
 
 static void polls_follow_the_state(void **state)
 {
-	struct pollfd polls[2];
-	size_t n;
-
 	(void)state;
 	relay_init(&relay, in[0], out[1], NULL, 0);
-	relay_poll(&relay, polls, &n);
-	assert_int_equal(n, 1);
-	assert_int_equal(polls[0].fd, in[0]);
-	assert_int_equal(polls[0].events, POLLIN);
+	assert_int_equal(relay_poll(&relay).fd, in[0]);
+	assert_int_equal(relay_poll(&relay).events, POLLIN);
 	in[1] = fd_close(in[1]);
 	relay_move(&relay);
-	relay_poll(&relay, polls, &n);
-	assert_int_equal(n, 0);
+	assert_int_equal(relay_poll(&relay).fd, -1);
+}
+
+static void a_write_that_fails_is_told(void **state)
+{
+	int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+	(void)state;
+	relay_init(&relay, in[0], full, NULL, 0);
+	give("lost");
+	relay_move(&relay);
+	assert_true(relay.ended);
+	assert_int_equal(relay.error, ENOSPC);
+	close(full);
+}
+
+static void a_terminal_is_not_written_to_past_its_room(void **state)
+{
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal;
+	char data[4096] = "";
+
+	(void)state;
+	assert_true(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+	terminal = open(ptsname(master), O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	assert_true(terminal >= 0);
+	relay_init(&relay, in[0], terminal, NULL, 0);
+	relay.most = 1; /* it blocks: a byte at a time while it polls writable */
+	for (int i = 0; i < 40; i++) {
+		if (i < 10)
+			assert_int_equal(write(in[1], data, sizeof(data)), sizeof(data));
+		relay_move(&relay);
+	}
+	assert_true(relay.have > 0);
+	assert_false(relay.ended);
+	close(terminal);
+	close(master);
 }
 
 #define PIPED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -205,6 +229,8 @@ int main(void)
 		PIPED(a_reader_that_stalls_holds_nothing_up),
 		PIPED(drain_takes_all_that_is_left),
 		PIPED(polls_follow_the_state),
+		PIPED(a_write_that_fails_is_told),
+		PIPED(a_terminal_is_not_written_to_past_its_room),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as creel does */

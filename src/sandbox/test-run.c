@@ -166,11 +166,11 @@ static void messages_that_mean_nothing(void **state)
 	struct guest_failed failed = {.step = GUEST_STEP_MAX};
 
 	(void)state;
-	tell(GUEST_EXITED, "short", 5);
+	tell(GUEST_EXITED, "cut", 3);
 	tell(GUEST_FAILED, "short", 5);
 	tell(GUEST_FAILED, &failed, sizeof(failed));
 	tell(GUEST_TTY, NULL, 0);
-	tell(GUEST_READY, NULL, 0);
+	tell(GUEST_OPEN, NULL, 0);
 	tell((enum guest_type)0x7777, "x", 1);
 	assert_false(judged.done || judged.exited || judged.ending);
 	peer = fd_close(peer);
@@ -198,6 +198,19 @@ static void terminals_are_checked(void **state)
 	close(null);
 }
 
+/* poll(2) takes an int of milliseconds: a year is more. */
+static void a_far_deadline_is_waited_for(void **state)
+{
+	(void)state;
+	assert_int_equal(run_poll_ms(&judged), -1);
+	judged.deadline_ms = clock_ms() + 366ll * 86400000;
+	assert_int_equal(run_poll_ms(&judged), INT32_MAX);
+	judged.kill_ms = clock_ms() + 5000;
+	assert_in_range(run_poll_ms(&judged), 1, 5000);
+	judged.kill_ms = 1;
+	assert_int_equal(run_poll_ms(&judged), 0);
+}
+
 #define PAIRED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -206,7 +219,7 @@ int main(void)
 		PAIRED(exits_and_signals),	     PAIRED(limits_end_it),
 		PAIRED(memory_is_told_over_an_exit), PAIRED(walls_that_were_hit),
 		PAIRED(commands_that_did_not_start), PAIRED(messages_that_mean_nothing),
-		PAIRED(terminals_are_checked),
+		PAIRED(terminals_are_checked),	     PAIRED(a_far_deadline_is_waited_for),
 	};
 
 	return cmocka_run_group_tests_name("run", tests, NULL, NULL);

@@ -2,10 +2,13 @@
 /* config.c: see config.h. Read with libyaml's document API: the file is small. */
 #include "config.h"
 
-#include "cleanup.h"
+#include "buf.h"
+#include "ceilings.h"
 #include "err.h"
+#include "io.h"
 #include "options.h"
 
+#include <fcntl.h>
 #include <yaml.h>
 
 struct config {
@@ -16,16 +19,22 @@ struct config {
 static int config_path(char *ret, size_t size, struct err *err)
 {
 	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+	int n;
 
 	if (geteuid() == 0)
-		snprintf(ret, size, "/etc/creel/creel.yaml");
+		n = snprintf(ret, size, "/etc/creel/creel.yaml");
 	else if (config && *config == '/')
-		snprintf(ret, size, "%s/creel/creel.yaml", config);
+		n = snprintf(ret, size, "%s/creel/creel.yaml", config);
 	else if (home && *home == '/')
-		snprintf(ret, size, "%s/.config/creel/creel.yaml", home);
+		n = snprintf(ret, size, "%s/.config/creel/creel.yaml", home);
 	else
 		return err_set(err, ENOENT, "config",
 			       "HOME is not set: there is no configuration file");
+	if (n < 0 || (size_t)n >= size)
+		return err_set(err, ENAMETOOLONG, "config",
+			       "the path of the configuration file is longer than %zu bytes: "
+			       "shorten XDG_CONFIG_HOME or HOME",
+			       size - 1);
 	return 0;
 }
 
@@ -38,26 +47,26 @@ static int config_bad(const struct config *config, const yaml_node_t *node, cons
 
 static int config_load(struct config *config, struct err *err)
 {
+	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_CONFIG);
 	yaml_parser_t parser;
-	FILE *file;
 	int r = config_path(config->path, sizeof(config->path), err);
 
 	if (r < 0)
 		return r;
-	file = fopen(config->path, "re");
-	if (!file)
-		return err_errno(err, errno, "config", "--profile: %s", config->path);
-	if (!yaml_parser_initialize(&parser)) {
-		fclose(file);
+	r = io_read_file(AT_FDCWD, config->path, &text);
+	if (r == -E2BIG)
+		return err_set(err, E2BIG, "config", "--profile: %s is larger than %u KiB",
+			       config->path, CEIL_CONFIG >> 10);
+	if (r < 0)
+		return err_errno(err, -r, "config", "--profile: %s", config->path);
+	if (!yaml_parser_initialize(&parser))
 		return err_set(err, ENOMEM, "config", "out of memory");
-	}
-	yaml_parser_set_input_file(&parser, file);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, text.len);
 	if (!yaml_parser_load(&parser, &config->document))
 		r = err_set(err, EINVAL, "config", "%s:%zu: %s", config->path,
 			    parser.problem_mark.line + 1,
 			    parser.problem ? parser.problem : "not YAML");
 	yaml_parser_delete(&parser);
-	fclose(file);
 	return r;
 }
 

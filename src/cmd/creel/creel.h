@@ -8,9 +8,7 @@
 #include <stdbool.h>
 
 enum {
-	CREEL_EXIT_TIMEOUT = 124,
 	CREEL_EXIT_FAILED = 125, /* creel itself */
-	CREEL_EXIT_LIMIT = 137,
 };
 
 /* Each takes argv from its own name on and returns what creel exits with. */

@@ -5,10 +5,8 @@
 #include "creel.h"
 #include "fs.h"
 #include "io.h"
-#include "parse.h"
 #include "result.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
@@ -16,6 +14,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
+
+#define PRUNE_NAMELESS_SECONDS 86400
+#define RESERVE		       ".reserve"
+#define RESERVE_BYTES	       65536
 
 struct detached {
 	const struct state *state;
@@ -30,42 +32,74 @@ static bool is_id(const char *id)
 	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789") == SANDBOX_ID_LEN;
 }
 
-/* The oldest results go when there are too many. */
-static void prune(int runs)
+/* The live file of a run while its creel runs, else -1. */
+static int open_live(const struct state *state, const char *id)
+{
+	_cleanup_close_ int fd = -EBADF;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/live/%s", state->run, id);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+static bool is_running(const struct state *state, const char *id)
+{
+	_cleanup_close_ int fd = open_live(state, id);
+
+	return fd >= 0;
+}
+
+/* The oldest runs that have ended go when there are too many; what never got its name after a day.
+ */
+static void prune(const struct state *state, int runs)
 {
 	for (;;) {
-		_cleanup_closedir_ DIR *dir =
-			fdopendir(openat(runs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-		char oldest[64] = "", path[128];
+		_cleanup_closedir_ DIR *dir = fs_opendir(runs);
+		char oldest[64] = "";
 		struct dirent *entry;
+		time_t least = time(NULL) - PRUNE_NAMELESS_SECONDS;
+		bool nameless = false;
 		struct stat st;
-		time_t least = 0;
 		unsigned n = 0;
 
-		while (dir && (entry = readdir(dir))) {
-			snprintf(path, sizeof(path), "%.60s/exit", entry->d_name);
-			if (!is_id(entry->d_name) || fstatat(runs, path, &st, 0) < 0)
+		while (dir && !nameless && (entry = fs_next(dir))) {
+			bool named = is_id(entry->d_name);
+
+			if (fstatat(runs, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+			    (named && is_running(state, entry->d_name)))
 				continue;
-			n++;
-			if (!*oldest || st.st_mtime < least) {
+			nameless = !named && st.st_mtime < least;
+			if (nameless || (named && (n++ == 0 || st.st_mtime < least))) {
 				snprintf(oldest, sizeof(oldest), "%.60s", entry->d_name);
 				least = st.st_mtime;
 			}
 		}
-		if (n <= CEIL_FINISHED_RUNS || fs_remove_tree(runs, oldest) < 0)
+		if ((!nameless && n <= CEIL_FINISHED_RUNS) || fs_remove_tree(runs, oldest) < 0)
 			return;
 	}
+}
+
+/* Room that the result will have, whatever the run's output has filled the disk with. */
+static int reserve(int dir)
+{
+	_cleanup_close_ int fd = openat(dir, RESERVE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd < 0 ? -errno : -posix_fallocate(fd, 0, RESERVE_BYTES);
 }
 
 static int prepare(struct detached *d, struct run_spec *spec, struct err *err)
 {
 	char path[512];
+	int r;
 
 	snprintf(path, sizeof(path), "%s/runs", d->state->data);
 	d->runs = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snprintf(d->hidden, sizeof(d->hidden), ".new-%d", (int)getpid());
 	if (d->runs >= 0)
-		prune(d->runs);
+		prune(d->state, d->runs);
 	if (d->runs < 0 || fs_remove_tree(d->runs, d->hidden) < 0 ||
 	    mkdirat(d->runs, d->hidden, 0700) < 0)
 		return err_errno(err, errno, "detached", "cannot make a directory in %s", path);
@@ -77,22 +111,32 @@ static int prepare(struct detached *d, struct run_spec *spec, struct err *err)
 		if (spec->stdio[i] < 0)
 			return err_errno(err, errno, "detached", "cannot make the log files in %s",
 					 path);
-	return 0;
+	r = reserve(d->dir);
+	return r < 0 ? err_errno(err, -r, "detached", "cannot make room in %s", path) : 0;
 }
 
-static void started(const char *id, void *data)
+static int started(const char *id, void *data)
 {
 	struct detached *d = data;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (renameat(d->runs, d->hidden, d->runs, id) == 0 &&
-	    write(d->told, id, SANDBOX_ID_LEN) == SANDBOX_ID_LEN)
+	if (null < 0 || renameat(d->runs, d->hidden, d->runs, id) < 0)
+		return -errno;
+	/* A caller that does not read any more still has its run. */
+	if (write(d->told, id, SANDBOX_ID_LEN) < 0)
 		errno = 0;
 	d->told = fd_close(d->told);
 	/* The caller's descriptors must not be kept open by a run in the background. */
-	for (int fd = 0; null >= 0 && fd < 3; fd++)
+	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
 	fd_close(null);
+	return 0;
+}
+
+static void keep_error(const struct detached *d, const struct err *err)
+{
+	if (fs_replace_file(d->dir, "error", err->text, strlen(err->text), 0600) < 0)
+		errno = 0; /* then the result is missing, which says so too */
 }
 
 static int keep_result(struct detached *d, const struct options *options,
@@ -100,13 +144,19 @@ static int keep_result(struct detached *d, const struct options *options,
 {
 	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_RESULT);
 	char code[16] = "";
+	struct err err;
 	int r = result_json(options, result, &text);
 
+	unlinkat(d->dir, RESERVE, 0);
 	if (r == 0)
 		r = fs_replace_file(d->dir, "result.json", text.data, text.len, 0600);
+	if (r < 0) {
+		err_errno(&err, -r, "detached", "cannot keep the result");
+		keep_error(d, &err);
+	}
 	snprintf(code, sizeof(code), "%d\n", result->exit_code);
 	/* Last: whoever sees it sees the rest. */
-	return r == 0 ? fs_replace_file(d->dir, "exit", code, strlen(code), 0600) : r;
+	return fs_replace_file(d->dir, "exit", code, strlen(code), 0600);
 }
 
 static _Noreturn void supervise(struct detached *d, struct options *options, struct run_spec *spec)
@@ -125,9 +175,8 @@ static _Noreturn void supervise(struct detached *d, struct options *options, str
 	if (r < 0) {
 		if (d->dir >= 0 && d->told >= 0)
 			fs_remove_tree(d->runs, d->hidden);
-		else if (d->dir >= 0 &&
-			 fs_replace_file(d->dir, "error", err.text, strlen(err.text), 0600) < 0)
-			_exit(CREEL_EXIT_FAILED);
+		else if (d->dir >= 0)
+			keep_error(d, &err);
 		_exit(creel_fail(&err, false));
 	}
 	result_explain(options, &result, spec->stdio[2]);
@@ -219,30 +268,13 @@ static int ref_parse(int argc, char **argv, struct run_ref *ref, struct err *err
 	return 0;
 }
 
-/* The live file while its creel runs, else -1. */
-static int open_live(const struct run_ref *ref)
-{
-	_cleanup_close_ int fd = -EBADF;
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/live/%s", ref->state.run, ref->id);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-		return -1;
-	return TAKE_FD(fd);
-}
-
 static int exit_code_of(const struct run_ref *ref, int *ret_code)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT(64);
 	uint64_t code;
-	int r = io_read_file(ref->dir, "exit", &text);
+	int r = io_read_u64(ref->dir, "exit", &code);
 
-	if (r < 0)
-		return r;
-	if (text.len)
-		text.data[text.len - 1] = '\0';
-	r = parse_u64(text.data ? text.data : "", 0, 255, &code);
+	if (r == 0 && code > 255)
+		r = -ERANGE;
 	if (r == 0)
 		*ret_code = (int)code;
 	return r;
@@ -251,7 +283,7 @@ static int exit_code_of(const struct run_ref *ref, int *ret_code)
 /* Waits for the supervisor's end: its lock goes with it. */
 static void wait_for_end(const struct run_ref *ref)
 {
-	_cleanup_close_ int fd = open_live(ref);
+	_cleanup_close_ int fd = open_live(&ref->state, ref->id);
 	int code, tries = fd >= 0 ? 500 : 20;
 
 	while (fd >= 0 && flock(fd, LOCK_SH) < 0 && errno == EINTR)
@@ -264,16 +296,28 @@ static void wait_for_end(const struct run_ref *ref)
 	}
 }
 
-static int copy_to(int dir, const char *name, int out)
+/* What is left of fd, which may be -1. */
+static int copy_fd(int fd, int out)
 {
-	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	char data[65536];
-	ssize_t n = -1;
+	ssize_t n = 0;
+	int r = 0;
 
-	while (fd >= 0 && (n = read(fd, data, sizeof(data))) > 0)
-		if (io_write_full(out, data, (size_t)n) < 0)
-			return -EPIPE;
-	return fd < 0 || n < 0 ? -ENOENT : 0;
+	while (r == 0 && fd >= 0 && (n = read(fd, data, sizeof(data))) > 0)
+		r = io_write_full(out, data, (size_t)n);
+	return n < 0 ? -errno : r;
+}
+
+static int show_result(const struct run_ref *ref, struct err *err)
+{
+	_cleanup_buf_ struct buf why = BUF_INIT(4096);
+	_cleanup_close_ int fd = openat(ref->dir, "result.json", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0 && io_read_file(ref->dir, "error", &why) == 0)
+		return err_set(err, EIO, "wait", "%s", why.data);
+	r = fd < 0 ? -errno : copy_fd(fd, 1);
+	return r < 0 ? err_errno(err, -r, "wait", "cannot print the result") : 0;
 }
 
 static int show_help(const char *name)
@@ -303,8 +347,8 @@ int cmd_wait(int argc, char **argv)
 			err_set(&err, EIO, "wait", "%s", why.data);
 		return creel_fail(&err, ref.json);
 	}
-	if (ref.json && copy_to(ref.dir, "result.json", 1) < 0)
-		return CREEL_EXIT_FAILED;
+	if (ref.json && show_result(&ref, &err) < 0)
+		return creel_fail(&err, true);
 	fd_close(ref.dir);
 	return code;
 }
@@ -313,7 +357,6 @@ int cmd_logs(int argc, char **argv)
 {
 	struct run_ref ref;
 	struct err err = {0};
-	char data[65536];
 	int fds[2], code = 0;
 
 	if (ref_parse(argc, argv, &ref, &err) < 0)
@@ -323,17 +366,11 @@ int cmd_logs(int argc, char **argv)
 	fds[0] = openat(ref.dir, "stdout", O_RDONLY | O_CLOEXEC);
 	fds[1] = openat(ref.dir, "stderr", O_RDONLY | O_CLOEXEC);
 	for (bool last = false; code == 0;) {
-		_cleanup_close_ int live = ref.follow ? open_live(&ref) : -1;
+		_cleanup_close_ int live = ref.follow ? open_live(&ref.state, ref.id) : -1;
 		bool ended = live < 0;
 
-		for (int i = 0; i < 2 && code == 0; i++) {
-			ssize_t n;
-
-			while (code == 0 && fds[i] >= 0 &&
-			       (n = read(fds[i], data, sizeof(data))) > 0)
-				code = io_write_full(1 + i, data, (size_t)n) < 0 ? CREEL_EXIT_FAILED
-										 : 0;
-		}
+		for (int i = 0; i < 2 && code == 0; i++)
+			code = copy_fd(fds[i], 1 + i) < 0 ? CREEL_EXIT_FAILED : 0;
 		if (last || !ref.follow)
 			break;
 		last = ended; /* one more look after the end */
@@ -362,7 +399,7 @@ int cmd_kill(int argc, char **argv)
 	if (io_read_file(AT_FDCWD, path, &text) == 0 && text.data)
 		pidfd = (int)syscall(SYS_pidfd_open, strtol(text.data, NULL, 10), 0);
 	/* Only after the pid is held: while the lock is, the pid is the supervisor's. */
-	live = open_live(&ref);
+	live = open_live(&ref.state, ref.id);
 	if (live < 0 || pidfd < 0) {
 		err_set(&err, ESRCH, "kill", "the run %s has ended", ref.id);
 		return creel_fail(&err, ref.json);

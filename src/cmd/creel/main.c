@@ -4,6 +4,7 @@
 #include "version.h"
 
 #include <malloc.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 static const struct {
@@ -66,6 +67,8 @@ int main(int argc, char **argv)
 	umask(022);
 	/* What the caller left open is not for a sandbox, and not for us. */
 	close_range(3, ~0u, 0);
+	/* Ends of children are waited for, whatever the caller did with the signal. */
+	signal(SIGCHLD, SIG_DFL);
 	/* Buffers come and go: the heap need not be given back and asked for again in between. */
 	mallopt(M_TOP_PAD, 1 << 18);
 	mallopt(M_TRIM_THRESHOLD, 1 << 24);

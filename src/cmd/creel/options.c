@@ -5,10 +5,13 @@
 #include "config.h"
 #include "creel.h"
 #include "fs.h"
+#include "json.h"
 #include "lang.h"
 #include "parse.h"
 
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 struct option {
 	const char *name, *arg, *help;
@@ -63,9 +66,9 @@ static int set_size(struct options *options, const struct option *option, const 
 		return bad(err, option, value, "not a size; write it like 512M, 1.5G or 1048576");
 	if (bytes < least || bytes > 1ull << 50)
 		return bad(err, option, value,
-			   least == 1	       ? "must be at least 1 byte and below 1024T"
-			   : least == 1u << 20 ? "must be at least 1M and below 1024T"
-					       : "must be at least 4M and below 1024T");
+			   least == 1	       ? "must be at least 1 byte and at most 1024T"
+			   : least == 1u << 20 ? "must be at least 1M and at most 1024T"
+					       : "must be at least 4M and at most 1024T");
 	if (option->offset == LIMIT_OUTPUT && bytes > CEIL_OUTPUT)
 		return bad(err, option, value, "at most 4G");
 	set_limit(options, option, bytes);
@@ -125,12 +128,34 @@ static int check_target(const struct option *option, const char *value, const ch
 	return 0;
 }
 
+/* What shows the host's processes and devices, not files; NULL if it is fine to hand in. */
+static const char *unfit(const char *path)
+{
+	static const long pseudo[] = {PROC_SUPER_MAGIC,	   SYSFS_MAGIC,	  CGROUP_SUPER_MAGIC,
+				      CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC, TRACEFS_MAGIC,
+				      SECURITYFS_MAGIC,	   BPF_FS_MAGIC,  EFIVARFS_MAGIC,
+				      DEVPTS_SUPER_MAGIC};
+	struct statfs st;
+
+	if (strcmp(path, "/") == 0)
+		return "the whole machine cannot be handed in";
+	if (fs_is_below(path, "/proc") || fs_is_below(path, "/sys") ||
+	    (fs_is_below(path, "/dev") && !fs_is_below(path, "/dev/shm")))
+		return "the kernel's own files and devices cannot be handed in";
+	if (statfs(path, &st) < 0)
+		return strerror(errno);
+	for (size_t i = 0; i < ELEMENTSOF(pseudo); i++)
+		if (st.f_type == pseudo[i])
+			return "the kernel's own files cannot be handed in";
+	return NULL;
+}
+
 static int set_ro(struct options *options, const struct option *option, const char *value,
 		  struct err *err)
 {
 	char source[CEIL_PATH], target[CEIL_PATH];
-	const char *colon = strrchr(value, ':');
-	struct stat st;
+	const char *colon = strrchr(value, ':'), *why;
+	struct sandbox_mount mount;
 
 	if (!colon || colon == value || !colon[1])
 		return bad(err, option, value, "it must be SRC:DST");
@@ -139,14 +164,20 @@ static int set_ro(struct options *options, const struct option *option, const ch
 	if (snprintf(source, sizeof(source), "%.*s", (int)(colon - value), value) >=
 	    (int)sizeof(source))
 		return bad(err, option, value, "SRC is too long");
-	if (stat(source, &st) < 0)
+	mount.source = realpath(source, NULL);
+	if (!mount.source)
 		return bad(err, option, value, strerror(errno));
+	why = unfit(mount.source);
+	if (why)
+		return bad(err, option, value, why);
 	if (fs_canonical(colon + 1, target, sizeof(target)) < 0)
 		return bad(err, option, value, "DST must be an absolute path without '..'");
 	if (check_target(option, value, target, err) < 0)
 		return -EINVAL;
-	options->ro[options->n_ro++] =
-		(struct sandbox_mount){realpath(source, NULL), strdup(target)};
+	mount.target = strdup(target);
+	if (!mount.target)
+		return bad(err, option, value, strerror(errno));
+	options->ro[options->n_ro++] = mount;
 	return 0;
 }
 
@@ -159,8 +190,8 @@ static int set_in(struct options *options, const struct option *option, const ch
 		return bad(err, option, value, strerror(errno));
 	if (options->n_in >= OPTIONS_IN_MAX)
 		return bad(err, option, value, "too many of them");
-	if (strcmp(path, "/") == 0)
-		return bad(err, option, value, "the whole machine is too much to copy");
+	if (unfit(path))
+		return bad(err, option, value, unfit(path));
 	for (size_t i = 0; i < options->n_in; i++)
 		if (strcmp(strrchr(options->in[i], '/'), strrchr(path, '/')) == 0)
 			return bad(err, option, value, "another --in has the same name");
@@ -191,6 +222,8 @@ static int set_label(struct options *options, const struct option *option, const
 {
 	if (value[0] == '=' || !strchr(value, '='))
 		return bad(err, option, value, "it must be KEY=VALUE");
+	if (!json_is_utf8(value, strlen(value)))
+		return bad(err, option, value, "it must be UTF-8");
 	if (strcspn(value, "=") > 128 || strlen(value) > 4096)
 		return bad(err, option, value, "at most 128 bytes of KEY and 4096 in all");
 	for (size_t i = 0; i < options->n_labels; i++)
@@ -218,7 +251,7 @@ static int set_level(struct options *options, const struct option *option, const
 {
 	static const char *const later[] = {"wasm", "iron", "vm"};
 
-	(void)options;
+	options->level = value;
 	if (strcmp(value, "nano") == 0)
 		return 0;
 	for (size_t i = 0; i < ELEMENTSOF(later); i++)
@@ -266,28 +299,30 @@ static int set_hostname(struct options *options, const struct option *option, co
 static int set_cwd(struct options *options, const struct option *option, const char *value,
 		   struct err *err)
 {
-	static char canonical[CEIL_PATH];
+	char canonical[CEIL_PATH];
 
 	if (fs_canonical(value, canonical, sizeof(canonical)) < 0 ||
 	    strncmp(canonical, "/proc/", 6) == 0)
 		return bad(err, option, value,
 			   "it must be an absolute path inside the sandbox, without '..'");
-	options->cwd = canonical;
-	return 0;
+	options->cwd = strdup(canonical);
+	return options->cwd ? 0 : bad(err, option, value, strerror(errno));
 }
 
 static int set_directory(struct options *options, const struct option *option, const char *value,
 			 struct err *err)
 {
 	char *path = realpath(value, NULL);
+	const char *why;
 	struct stat st;
 
 	if (!path || stat(path, &st) < 0)
 		return bad(err, option, value, strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return bad(err, option, value, "not a directory");
-	if (strcmp(path, "/") == 0)
-		return bad(err, option, value, "the whole machine cannot be handed in");
+	why = unfit(path);
+	if (why)
+		return bad(err, option, value, why);
 	*(const char **)((char *)options + option->offset) = path;
 	return 0;
 }
@@ -297,6 +332,8 @@ static int set_identity(struct options *options, const struct option *option, co
 {
 	if (!*value || strlen(value) > 128)
 		return bad(err, option, value, "it must have 1 to 128 characters");
+	if (!json_is_utf8(value, strlen(value)))
+		return bad(err, option, value, "it must be UTF-8");
 	for (const char *p = value; *p; p++)
 		if ((unsigned char)*p < 0x21 || *p == '/' || *p == 0x7f)
 			return bad(err, option, value, "no blanks, slashes or control characters");
@@ -451,29 +488,6 @@ static void options_defaults(struct options *options)
 	};
 }
 
-/* The profile is applied before every other option, wherever it stands. */
-static int options_profile(int argc, char **argv, struct options *options, struct err *err)
-{
-	const char *name = NULL;
-
-	for (int i = 1; i < argc && argv[i][0] == '-' && argv[i][1] && strcmp(argv[i], "--") != 0;
-	     i++) {
-		const char *word = argv[i] + strspn(argv[i], "-");
-		size_t len = strcspn(word, "=");
-		const struct option *option = option_find(word, len);
-
-		if (!option || !option->arg || word[len] == '=') {
-			if (option && strncmp(word, "profile=", 8) == 0)
-				name = word + 8;
-			continue;
-		}
-		if (strcmp(word, "profile") == 0 && i + 1 < argc)
-			name = argv[i + 1];
-		i++;
-	}
-	return name ? config_profile(name, options, err) : 0;
-}
-
 static int options_check(struct options *options, struct err *err)
 {
 	if (options->code && !options->lang)
@@ -487,6 +501,10 @@ static int options_check(struct options *options, struct err *err)
 		return err_set(err, EINVAL, "options",
 			       "--json and --detach exclude each other; creel wait --json ID has "
 			       "the result");
+	if (options->out && options->workspace && fs_is_below(options->out, options->workspace))
+		return err_set(err, EINVAL, "options",
+			       "--out %s lies in --workspace %s, which the command can change",
+			       options->out, options->workspace);
 	if (options->tty == OPTIONS_TTY_ON && options->detach)
 		return err_set(err, EINVAL, "options", "--detach has no terminal");
 	for (size_t i = 0; i < options->n_ro; i++)
@@ -497,28 +515,41 @@ static int options_check(struct options *options, struct err *err)
 	return 0;
 }
 
-int options_parse(int argc, char **argv, struct options *ret, struct err *err)
+static int options_words(struct options *options, int argc, char **argv, struct err *err)
 {
-	int i = 1, r;
+	int i = 1, r = 0;
 
-	options_defaults(ret);
-	r = options_profile(argc, argv, ret, err);
-	while (r == 0 && i < argc && argv[i][0] == '-' && argv[i][1]) {
+	while (r == 0 && !options->help && i < argc && argv[i][0] == '-' && argv[i][1]) {
 		if (strcmp(argv[i], "--") == 0) {
 			i++;
 			break;
 		}
-		if (strcmp(argv[i], "-h") == 0) {
-			ret->help = true;
-			return 0;
-		}
-		r = options_next(ret, argc, argv, &i, err);
+		if (strcmp(argv[i], "-h") == 0)
+			options->help = true;
+		else
+			r = options_next(options, argc, argv, &i, err);
 	}
-	if (r < 0 || ret->help)
-		return r;
-	ret->argv = argv + i;
-	ret->argc = argc - i;
-	return options_check(ret, err);
+	options->argv = argv + i;
+	options->argc = argc - i;
+	return r;
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct err *err)
+{
+	const char *profile;
+	int r;
+
+	options_defaults(ret);
+	r = options_words(ret, argc, argv, err);
+	profile = ret->profile;
+	/* Its options come before every other, wherever it stands. */
+	if (r == 0 && profile && !ret->help) {
+		options_defaults(ret);
+		r = config_profile(profile, ret, err);
+		if (r == 0)
+			r = options_words(ret, argc, argv, err);
+	}
+	return r < 0 || ret->help ? r : options_check(ret, err);
 }
 
 bool options_wants_json(int argc, char **argv)

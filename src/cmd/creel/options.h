@@ -22,7 +22,7 @@ enum options_tty { OPTIONS_TTY_AUTO, OPTIONS_TTY_ON, OPTIONS_TTY_OFF };
 struct options {
 	const char *image, *workspace, *out, *cwd, *hostname, *lang, *code, *state;
 	const char *org, *user_id, *agent, *skill, *session;
-	const char *profile;
+	const char *profile, *level; /* level: NULL if none was named */
 	struct sandbox_mount ro[CEIL_MOUNTS];
 	size_t n_ro;
 	const char *in[OPTIONS_IN_MAX];

@@ -2,7 +2,14 @@
 /* result.c: see result.h. */
 #include "result.h"
 
-#include "json.h"
+void result_error(struct json *json, const struct err *err)
+{
+	json_object(json, "error");
+	json_string(json, "module", err->module);
+	json_i64(json, "errno", err->code);
+	json_string(json, "message", err->text);
+	json_object_end(json);
+}
 
 static void result_usage(struct json *json, const struct run_result *result)
 {
@@ -85,8 +92,7 @@ static void result_limits(struct json *json, const struct options *options)
 				 i == LIMIT_CPUS ? limit->value / 1000 : limit->value);
 		}
 		json_bool(json, "named", limit->named);
-		json_string(json, "enforced_by",
-			    limit->value && *limit->enforced_by ? limit->enforced_by : NULL);
+		json_string(json, "enforced_by", limit->value ? limit->enforced_by : NULL);
 		json_object_end(json);
 	}
 	json_object_end(json);
@@ -176,6 +182,8 @@ int result_json(const struct options *options, const struct run_result *result, 
 	result_limits(&json, options);
 	json_object_end(&json);
 	result_identity(&json, options);
+	if (result->files.code)
+		result_error(&json, &result->files);
 	json_object_end(&json);
 	r = json_done(&json);
 	return r < 0 ? r : buf_putc(out, '\n');

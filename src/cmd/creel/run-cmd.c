@@ -35,11 +35,7 @@ int creel_fail(const struct err *err, bool json_wanted)
 	}
 	json_init(&json, &out);
 	json_object(&json, NULL);
-	json_object(&json, "error");
-	json_string(&json, "module", err->module);
-	json_i64(&json, "errno", err->code);
-	json_string(&json, "message", err->text);
-	json_object_end(&json);
+	result_error(&json, err);
 	json_i64(&json, "exit_code", CREEL_EXIT_FAILED);
 	json_object_end(&json);
 	if (json_done(&json) == 0)
@@ -200,7 +196,7 @@ static int prepare(struct options *options, struct prepared *p, struct err *err)
 			    .in = options->in,
 			    .n_in = options->n_in,
 			    .limits = &options->limits,
-			    .read_back = options->json || options->detach},
+			    .read_back = options->json || options->detach || options->level},
 		.argv = p->argv,
 		.env = p->env,
 		.cwd = options->cwd,
@@ -241,6 +237,19 @@ static int print_result(const struct options *options, const struct run_result *
 	return r < 0 ? err_errno(err, -r, "run", "cannot write the result") : 0;
 }
 
+static void tell_result(const struct options *options, const struct run_result *result)
+{
+	struct err err;
+
+	result_explain(options, result, 2);
+	if (result->lost) {
+		err_errno(&err, result->lost, "run", "cannot write the command's output");
+		creel_fail(&err, false);
+	}
+	if (result->files.code)
+		creel_fail(&result->files, false);
+}
+
 int cmd_run(int argc, char **argv)
 {
 	static struct options options;
@@ -265,7 +274,7 @@ int cmd_run(int argc, char **argv)
 		return creel_fail(&err, json);
 	code = result.exit_code;
 	if (!options.json)
-		result_explain(&options, &result, 2);
+		tell_result(&options, &result);
 	else if (print_result(&options, &result, &err) < 0)
 		code = creel_fail(&err, false);
 	run_result_done(&result);

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include "ceilings.h"
 #include "err.h"
 #include "options.h"
 
@@ -156,6 +157,45 @@ static void no_file(void **state)
 	assert_non_null(strstr(err.text, "HOME"));
 }
 
+/* A comment may fill the file up to the ceiling; one byte more, and nothing of it is taken. */
+static void a_large_file_is_refused(void **state)
+{
+	static const char start[] = "profiles: {p: {memory: 1G}}\n#";
+	char *text = malloc(CEIL_CONFIG + 2);
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', CEIL_CONFIG + 1);
+	memcpy(text, start, sizeof(start) - 1);
+	text[CEIL_CONFIG] = '\0';
+	config(text);
+	assert_int_equal(PARSE("--profile", "p", "true"), 0);
+	assert_int_equal(o.limits.of[LIMIT_MEMORY].value, 1u << 30);
+	text[CEIL_CONFIG] = 'x';
+	text[CEIL_CONFIG + 1] = '\0';
+	config(text);
+	assert_int_equal(PARSE("--profile", "p", "true"), -E2BIG);
+	assert_non_null(strstr(err.text, "creel.yaml is larger than 1024 KiB"));
+	free(text);
+}
+
+/* Not the file whose path the long one begins with. */
+static void a_long_path_is_refused(void **state)
+{
+	static const char *const names[] = {"XDG_CONFIG_HOME", "HOME"};
+	char path[600] = "/";
+
+	(void)state;
+	memset(path + 1, 'x', sizeof(path) - 2);
+	path[sizeof(path) - 1] = '\0';
+	for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+		unsetenv(names[0]);
+		assert_int_equal(setenv(names[i], path, 1), 0);
+		assert_int_equal(PARSE("--profile", "p", "true"), -ENAMETOOLONG);
+		assert_non_null(strstr(err.text, names[i]));
+	}
+}
+
 #define WITH_DIR(test) cmocka_unit_test_setup_teardown(test, setup, test_dir_teardown)
 
 int main(void)
@@ -168,6 +208,8 @@ int main(void)
 		WITH_DIR(false_switches_nothing_on),
 		WITH_DIR(cycles_end),
 		WITH_DIR(no_file),
+		WITH_DIR(a_large_file_is_refused),
+		WITH_DIR(a_long_path_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
