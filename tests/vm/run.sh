@@ -7,7 +7,7 @@
 #   tests/vm/run.sh [--kernel 6.1] [--layout v2|v1|systemd] [--creel PATH] [--only WORD[,WORD…]]
 #                   [--log FILE]
 #
-# Prints one line a check, "VM-CHECK NAME ok|FAIL|skip DETAIL", and a last line
+# Prints one line a check, "VM-CHECK NAME ok|FAIL DETAIL", and a last line
 # "VM-DONE checks=N failed=N seconds=N boot=N". Exit: 0 all passed, 1 a check failed or the machine
 # did not come to its end, 77 a tool, a package or the network is missing (the reason is said).
 set -eu
@@ -141,7 +141,7 @@ done
 
 mkdir "$work/payload"
 cp -L "$creel" "$work/payload/creel"
-cp "$here/guest/checks.py" "$here/guest/start" "$here/guest/creel-vm.service" "$work/payload/"
+cp "$here"/guest/*.py "$here/guest/start" "$here/guest/creel-vm.service" "$work/payload/"
 cp "$busybox/bin/busybox" "$work/payload/busybox"
 printf '%s\n' "$layout" >"$work/payload/layout"
 printf '%s\n' "$only" >"$work/payload/only"
