@@ -8,6 +8,8 @@ import pathlib
 import pytest
 
 import ablation
+from harness import REPO
+from test_attacks import MAY_SKIP
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,35 @@ def test_each_layer_can_be_switched_off(table):
              "caps": "identity.CapBnd", "masks": "mask.read_kallsyms"}
     idle = [layer for layer, case in shows.items() if table[case].get(layer) != "BROKEN"]
     assert not idle, f"switching these off changed nothing: {idle}"
+
+
+def documented():
+    """{case: {layer: cell}} as docs/SECURITY.md has it between its markers."""
+    text = (REPO / "docs" / "SECURITY.md").read_text()
+    text = text.split(ablation.BEGIN)[1].split(ablation.END)[0]
+    rows = text.strip().split("\n\n")[0].splitlines()
+    layers = [cell.strip() for cell in rows[0].split("|")[2:-2]]
+    assert tuple(layers) == ablation.LAYERS, "another set of columns"
+    found = {}
+    for row in rows[2:]:
+        label, *cells = [cell.strip() for cell in row.replace("\\_", "_").split("|")[1:-2]]
+        group, names = label.split(":", 1)
+        for name in names.split(","):
+            found[f"{group.strip('`')}.{name.strip()}"] = {
+                layer: cell.strip("*") for layer, cell in zip(layers, cells)}
+    return found
+
+
+def test_the_documented_table_is_what_is_measured(prepared, table):
+    if "root-run" not in prepared[0]:
+        pytest.skip("not run as root: a third of what the table says is not tried")
+    said = documented()
+    measured = {case: {layer: cells.get(layer, "held") for layer in ablation.LAYERS}
+                for case, cells in table.items() if case not in MAY_SKIP}
+    off = [f"{case}: documented {said.get(case)}, measured {measured.get(case)}"
+           for case in sorted(said.keys() | measured.keys())
+           if said.get(case) != measured.get(case)]
+    assert not off, "run ablation.py --markdown docs/SECURITY.md:\n" + "\n".join(off)
 
 
 def test_two_walls(table):

@@ -18,12 +18,21 @@ def fail_if(lines):
         pytest.fail("\n".join(lines), pytrace=False)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_attack(any_who, user, name, attacks):
-    attempt = try_attack(any_who, user, name, attacks)
+def judge(attempt):
     if not attempt.cases:
         pytest.fail(f"no case reported, exit {attempt.exit_code}: {attempt.text}", pytrace=False)
     fail_if(attempt.broken())
     fail_if([line for line in attempt.skipped() if line.split(":")[0] not in MAY_SKIP])
     if attempt.exit_code != 0:
         pytest.fail(f"exit {attempt.exit_code}: {attempt.text}", pytrace=False)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_attack(any_who, user, name, attacks):
+    judge(try_attack(any_who, user, name, attacks))
+
+
+@pytest.mark.parametrize("profile", ["build", "browser"])
+def test_init_under_wider_profiles(any_who, user, profile, attacks):
+    """build allows ptrace and process_vm_readv: of processes inside, and not of init."""
+    judge(try_attack(any_who, user, "init", attacks, extra=("--seccomp", profile)))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attacks at the door: the start directory, descriptors that creel was started with, the runtime
-run as its own command, what the machine's root left in a host directory, neighbours, btrfs."""
+run as its own command, what the machine's root left in a host directory, neighbours, btrfs, the
+programs themselves."""
 
 import contextlib
 import os
@@ -18,6 +19,17 @@ import pytest
 
 from harness import Traces, ensure_user, new_token, parse_cases, result_text
 from preparation import assert_refused, refuses_workspace, workspace_for
+
+
+def test_nothing_is_loaded(creel_binary):
+    """No interpreter and no library: what a sandbox wrote is never code of creel's or init's."""
+    init = creel_binary.parents[2] / "guest" / "creel-init"  # as the build has it
+    for program in (creel_binary, init):
+        shown = subprocess.run(["readelf", "-W", "-l", "-d", program], check=True, timeout=30,
+                               capture_output=True, text=True).stdout
+        assert " LOAD " in shown, shown
+        for word in ("INTERP", "NEEDED", "RPATH", "RUNPATH"):
+            assert word not in shown, f"{program.name}: {word} in\n{shown}"
 
 
 STARTS = ["/proc/self/fd/7", "/proc/self/fd/3", "/proc/1/root", "/proc/1/cwd", "../../../..",

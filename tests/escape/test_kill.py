@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of creel at any point of a sandbox's life: no process, mount or group stays, the next
-run works, and the state directory holds no more than after an ordinary run."""
+"""kill -9 of any process of creel at any point of a sandbox's life, and power loss: no process,
+mount or group stays, the next run works, and the state directory holds no more than after an
+ordinary run."""
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import tempfile
@@ -201,6 +204,160 @@ def test_kill_the_detached_supervisor(who, clean):
         done = who.run("wait", sandbox, timeout=20)
         assert done.returncode != 0, done
         settle(who)
+
+
+def children(process):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return []
+
+
+def is_keeper(pid):
+    """Creel's own and outside of the sandbox's PID namespace; it looks after files."""
+    with contextlib.suppress(OSError):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        return re.match(r"Name:\s+creel", status) and re.search(r"^NSpid:\s+\d+$", status, re.M)
+    return False
+
+
+def kill_helper(process, kind, delay):
+    """Kills a helper `delay` seconds after it is seen: whether it was there. As root a holder keeps
+    a user namespace open for a moment, while ids are mapped: the second child."""
+    while process.poll() is None:
+        pids = children(process)
+        if kind == "keeper":
+            pids = [pid for pid in pids if is_keeper(pid)]
+        else:
+            pids = pids[1:2]
+        with contextlib.suppress(OSError):
+            for pid in pids:
+                fd = os.pidfd_open(int(pid))
+                try:
+                    time.sleep(delay)
+                    signal.pidfd_send_signal(fd, signal.SIGKILL)
+                    return True
+                finally:
+                    os.close(fd)
+    return False
+
+
+def test_kill_a_helper(who, clean):
+    """The keeper, and the holder of a user namespace: an error, or the right result; never half."""
+    rng = random.Random(24)
+    source = who.directory("in-")
+    (source / "file").write_text("content\n")
+    for kind, most in (("keeper", 0.06), *((("holder", 0.0001),) if who.uid == 0 else ())):
+        failed = hit = 0
+        for _ in range(STARTS // 2):
+            token, out = new_token(), who.directory("out-")
+            process = who.popen("run", "--json", "--in", source, "--out", out, "--", "/bin/sh",
+                                "-c", f"cp {source.name}/file copy; sleep 0.03", token=token)
+            hit += kill_helper(process, kind, rng.choice((0, rng.uniform(0, most))))
+            text, errors = process.communicate(timeout=20)
+            result = json.loads(text)
+            assert process.returncode == result["exit_code"], (result, errors)
+            if process.returncode == 0:
+                assert (out / "copy").read_text() == "content\n", result
+                assert "/workspace/copy" in [c["path"] for c in result["changes"]], result
+            else:
+                failed += 1
+                assert process.returncode == 125 and result["error"]["message"], result
+            wait_gone(who, token)
+        assert hit and failed, f"no {kind} was hit in time: {hit} {failed}"
+
+
+def on_files(*command):
+    """A program on state directories, which have files of subordinate ids; some may just go."""
+    prefix = ["unshare", "--map-root-user", "--map-auto"] if os.geteuid() != 0 else []
+    subprocess.run([*prefix, *command], timeout=120, check=False, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def fresh_home(who, prefix):
+    """The same caller with a state of its own, which is removed afterwards."""
+    fresh = dataclasses.replace(who, home=who.directory(prefix, 0o700))
+    fresh.own(fresh.home / "run")
+    try:
+        yield fresh
+    finally:
+        on_files("rm", "-rf", "--one-file-system", fresh.home)
+
+
+@contextlib.contextmanager
+def copy_of_state(who, end):
+    """As if the power had gone at this moment: the state as it is, and end() ends what runs."""
+    with fresh_home(who, "copy-") as copy:
+        on_files("cp", "-a", who.state, copy.home)
+        end()
+        yield copy
+
+
+def names_in(directory):
+    return {n for n in os.listdir(directory) if not n.startswith(".")}
+
+
+def test_power_loss(who, clean):
+    """The state as it was while sandboxes ran, and none of them any more: the next run says what
+    it cleared, clears it, and works; a detached one's wait tells that it is lost."""
+    token, before = new_token(), names_in(who.state / "run" / "live")
+    big = ["--disk", "3G"]  # above half of the memory: a layer that is a directory
+    running = [who.popen("run", *options, "--", "/bin/sleep", "60", token=token,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+               for options in ([], big, [*big, "--root", "--json"])]
+    detached = detach(who, token, *big)
+    lost, deadline = set(), time.monotonic() + 10
+    while time.monotonic() < deadline and (
+            len(lost) < 4 or len([p for p in leftover_processes(who, token)
+                                  if p[1].startswith(b"/bin/sleep")]) < 4):
+        time.sleep(0.02)
+        lost = names_in(who.state / "run" / "live") - before
+
+    def end():
+        for pid in {p.pid for p in running} | supervisors(who, token):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in running:
+            process.wait(10)
+        wait_gone(who, token)
+
+    with copy_of_state(who, end) as copy:
+        assert len(lost) == 4 and detached in lost
+        assert len(names_in(copy.state / "layers")) == 3
+        done = copy.run("run", "--", "/bin/echo", "back")
+        assert (done.returncode, done.stdout) == (0, b"back\n"), done
+        said = done.stderr.decode()
+        assert said.startswith("creel: cleaned up after 4 killed runs: "), said
+        assert said.count("\n") == 1 and all(name in said for name in lost), said
+        assert not names_in(copy.state / "layers") and not names_in(copy.state / "run" / "live")
+        told = copy.run("wait", detached, timeout=20)
+        assert told.returncode == 125 and told.stderr.count(b"\n") == 1, told
+        for options in ([], ["--root"], big):
+            done = copy.run("run", *options, "--", "/bin/echo", "again")
+            assert (done.returncode, done.stdout, done.stderr) == (0, b"again\n", b""), done
+
+
+def test_power_loss_during_the_first_start(who, user):
+    """A copy of what was made so far: the next run makes it whole."""
+    rng = random.Random(25)
+    options = ["--root"] if user == "root" else []
+    for _ in range(STARTS // 30):
+        with fresh_home(who, "home-") as fresh:
+            fresh.own(fresh.state)
+            token = new_token()
+            process = fresh.popen("run", *options, "--", "/bin/sleep", "30", token=token,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+            def end(process=process, fresh=fresh, token=token):
+                process.kill()
+                process.wait(10)
+                wait_gone(fresh, token)
+
+            time.sleep(rng.uniform(0, 0.1))
+            with copy_of_state(fresh, end) as copy:
+                done = copy.run("run", *options, "--", "/bin/echo", "back")
+                assert (done.returncode, done.stdout) == (0, b"back\n"), done
+                left = names_in(copy.state / "images" / "host") | names_in(copy.state / "layers")
+                assert left <= {"lock", "root", "root.stamp", "skel", "skel.stamp"}, left
 
 
 def test_creel_kill_ends_a_detached_sandbox(who, clean):

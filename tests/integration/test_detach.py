@@ -222,3 +222,20 @@ def test_results_are_pruned(rootless_creel):
     assert creel.run("--state", state, "--detach", "--", "true").code == 0
     creelkit.wait_until(lambda: not os.listdir(state / "run" / "live"), 10)
     assert 95 <= len(os.listdir(state / "runs")) <= 102
+
+
+def test_runs_without_an_end_are_pruned(rootless_creel):
+    """Killed ones have no exit code, and one that never started has no id: they go as well."""
+    creel = rootless_creel
+    state = creel.directory("prune-", 0o700)
+    running = creel.run("--state", state, "--detach", "--", "sleep", "60").text.strip()
+    for i in range(110):
+        creel.own(state / "runs" / f"i{i:020}")
+    old = creel.own(state / "runs" / ".new-1")
+    os.utime(old, (1, 1))
+    recent = creel.own(state / "runs" / ".new-2")
+    assert creel.run("--state", state, "--detach", "--", "true").code == 0
+    left = os.listdir(state / "runs")
+    assert running in left and recent.name in left and old.name not in left
+    assert len(left) <= 103
+    assert creel("kill", "--state", state, running).code == 0

@@ -226,6 +226,12 @@ def test_output_in_json(creel, stream):
                                    stream: True}
 
 
+def test_output_is_not_cut_in_a_character(creel):
+    for cap in (9, 10, 11):
+        result = creel.json("--output", str(cap), "--", "printf", "éé€é€é")
+        assert result["truncated"]["stdout"] and "éé€é€é".startswith(result["stdout"]), result
+
+
 def test_output_of_exactly_the_limit(creel):
     result = creel.json("--output", "64K", "--", "head", "-c", "65536", "/dev/zero")
     assert result["ended_by"] == "exit" and result["truncated"]["stdout"] is False

@@ -94,6 +94,13 @@ def test_profile_of_the_command_is_not_ours(creel):
         assert creel.run("echo", "--profile", "small").out == b"--profile small\n"
 
 
+def test_profiles_do_not_mix(creel):
+    with config(creel, "profiles: {a: {cwd: /tmp, env: [X=a]}, b: {cwd: /opt, env: [X=b]}}"):
+        for name, there in ("a", "/tmp"), ("b", "/opt"):
+            done = creel.run("--profile", name, "--", "sh", "-c", "pwd; echo $X")
+            assert done.text == f"{there}\n{name}\n"
+
+
 def test_empty_profile(creel):
     with config(creel, GOOD):
         assert creel.run("--profile", "empty", "--", "true").code == 0

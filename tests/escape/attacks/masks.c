@@ -9,12 +9,13 @@
 
 #include <dirent.h>
 
-/* Secret or misleading content: containerd's masks, and kallsyms, interrupts, thermal_throttle. */
+/* Secret or misleading content: containerd's masks, kallsyms, interrupts, other tenants' locks. */
 static const char *const masked_files[] = {
 	"/proc/kcore",	     "/proc/keys",	  "/proc/latency_stats", "/proc/timer_list",
 	"/proc/timer_stats", "/proc/sched_debug", "/proc/kallsyms",	 "/proc/interrupts",
 	"/proc/kmsg",	     "/proc/kpagecount",  "/proc/kpageflags",	 "/proc/kpagecgroup",
 	"/proc/vmcore",	     "/proc/slabinfo",	  "/proc/pagetypeinfo",	 "/proc/vmallocinfo",
+	"/proc/locks",
 };
 
 static const char *const masked_directories[] = {
