@@ -289,7 +289,7 @@ const char *idmap_forbidden_fix(void)
 		return "sysctl -w kernel.unprivileged_userns_clone=1";
 	if (idmap_setting("/proc/sys/user/max_user_namespaces", 1) == 0)
 		return "sysctl -w user.max_user_namespaces=15000";
-	return "this container or kernel forbids them: run creel outside it, or give the "
+	return "this container, chroot or kernel forbids them: run creel outside it, or give the "
 	       "container SYS_ADMIN and an unconfined seccomp and AppArmor profile";
 }
 
