@@ -18,6 +18,8 @@ KNOWN = (
     # Languages (and an editor) that ./check does not install; what it does install is in
     # CREEL_TEST_REQUIRE, and then its absence fails in the suite itself.
     (r"^(java|ruby|php|lua|go|octave|julia|guile|vim): not installed", lambda _: True),
+    # Large programs that it does not install either, and what npm would have to fetch.
+    (r"^(java: no java|chromium: no chromium|(claude|codex): no npm) in /usr", lambda _: True),
     (r"no btrfs", lambda _: not has_filesystem("btrfs")),
     (r"rootless limits need not be cgroups", lambda _: True),
     # A check of the doctor whose name the reason has, and which is not ok here.

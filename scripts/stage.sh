@@ -208,7 +208,7 @@ stage_unit() {
 }
 
 # What ./check installs may not be skipped for want of it.
-REQUIRED=python,node,bash,sh,r,sqlite,perl,awk,tcl,vim.tiny,vi,nano,dpkg
+REQUIRED=python,numpy,node,bash,sh,r,sqlite,perl,awk,tcl,vim.tiny,vi,nano,strace,dpkg
 
 # suite NAME: one pytest suite, and a verdict on what it skipped.
 suite() {

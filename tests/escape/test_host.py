@@ -9,6 +9,7 @@ ordinary file there, and so also one that a tool of the user later runs or obeys
 import hashlib
 import os
 import pathlib
+import shutil
 import stat
 
 import pytest
@@ -18,9 +19,16 @@ from preparation import (SECRET, assert_refused, assert_victim_untouched, harmfu
                          refuses_workspace, workspace_for)
 
 
-@pytest.fixture
-def tools():
-    return HERE / "host"
+@pytest.fixture(scope="session")
+def tools(session_directory):
+    """A copy that every user can read, wherever the repository is."""
+    place = session_directory / "host-tools"
+    place.mkdir()
+    place.chmod(0o755)
+    for path in (HERE / "host").iterdir():
+        shutil.copyfile(path, place / path.name)
+        (place / path.name).chmod(0o644)
+    return place
 
 
 def contents(directory):
