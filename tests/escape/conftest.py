@@ -105,19 +105,31 @@ class HostWatch(threading.Thread):
         self.failures = []
         self.finished = threading.Event()
 
+    @staticmethod
+    def start_one():
+        start = time.monotonic()
+        subprocess.run(["/bin/true"], check=True, timeout=20)
+        return time.monotonic() - start
+
+    def settle(self):
+        """What an earlier bomb left to the kernel, which frees refused forks late, is not ours."""
+        quick, deadline = 0, time.monotonic() + 60
+        while quick < 5 and time.monotonic() < deadline:
+            quick = quick + 1 if self.start_one() < 0.1 else 0
+            time.sleep(0.1)
+
     def run(self):
         while not self.finished.wait(0.2):
-            start = time.monotonic()
             try:
-                subprocess.run(["/bin/true"], check=True, timeout=20)
+                self.slowest = max(self.slowest, self.start_one())
             except (OSError, subprocess.SubprocessError) as error:
                 self.failures.append(repr(error))
-            self.slowest = max(self.slowest, time.monotonic() - start)
 
 
 @pytest.fixture
 def host_watch():
     watch = HostWatch()
+    watch.settle()
     watch.start()
     yield watch
     watch.finished.set()
