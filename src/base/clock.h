@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* clock.h: time for deadlines: it never goes back, and it counts while nobody sets the clock. */
+/* clock.h: time for deadlines, which never goes back, and the time of day as records have it. */
 #include <stdint.h>
 #include <time.h>
+
+#define CLOCK_TEXT 48 /* RFC 3339, UTC, milliseconds: 2026-01-31T12:00:00.000Z, and a NUL */
+
+void clock_text(const struct timespec *at, char ret[CLOCK_TEXT]);
+void clock_now_text(char ret[CLOCK_TEXT]);
 
 static inline int64_t clock_ms(void)
 {

@@ -11,19 +11,27 @@
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
-int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
+static int fs_open_how(int dirfd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
 	struct open_how how = {
-		.flags = (unsigned)flags | O_CLOEXEC,
-		.mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
+		.flags = (unsigned)flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
 	long fd;
 
 	do {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	} while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return fs_open_how(dirfd, path, flags, mode,
+			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+int fs_open_inside(int dirfd, const char *path, int flags)
+{
+	return fs_open_how(dirfd, path, flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 int fs_reopen(int fd, int flags)
@@ -55,6 +63,20 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 	return 0;
 }
 
+/* Another process may make it first: then it is that one's, and as good. */
+static int fs_mkdir(int at, const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+	bool made = mkdirat(at, name, mode) == 0;
+	_cleanup_close_ int fd = -EBADF;
+
+	if (!made && errno != EEXIST)
+		return -errno;
+	fd = fs_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
+	if (fd >= 0 && made && uid != (uid_t)-1 && fchown(fd, uid, gid) < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
 int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	_cleanup_close_ int at = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -73,17 +95,8 @@ int fs_mkdirs_beneath(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t
 		memcpy(name, path, len);
 		name[len] = '\0';
 		next = fs_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
-		if (next == -ENOENT && mkdirat(at, name, mode) == 0) {
-			next = fs_open_beneath(at, name, O_RDONLY | O_DIRECTORY, 0);
-			if (next >= 0 && uid != (uid_t)-1 && fchown(next, uid, gid) < 0) {
-				int error = errno;
-
-				close(next);
-				return -error;
-			}
-		} else if (next == -ENOENT) {
-			return -errno;
-		}
+		if (next == -ENOENT)
+			next = fs_mkdir(at, name, mode, uid, gid);
 		if (next < 0)
 			return next;
 		close(at);

@@ -14,6 +14,8 @@ struct err;
 /* openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS; O_CLOEXEC added.
  */
 _must_check_ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+/* As a process sees path whose root is dirfd: openat2(2) with RESOLVE_IN_ROOT, no magic links. */
+_must_check_ int fs_open_inside(int dirfd, const char *path, int flags);
 /* The file that fd (O_PATH) holds, with other flags; it needs /proc. */
 _must_check_ int fs_reopen(int fd, int flags);
 /* Makes every missing directory of path (absolute or relative to the working directory). */

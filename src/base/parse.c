@@ -136,3 +136,13 @@ int parse_milli(const char *text, uint64_t *ret_milli)
 
 	return parse_scaled(text, units, ELEMENTSOF(units), ret_milli);
 }
+
+int parse_name(const char *text)
+{
+	size_t len =
+		strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+
+	if (len == 0 || len > 64 || text[len] || strchr("._-", text[0]))
+		return -EINVAL;
+	return 0;
+}

@@ -16,3 +16,8 @@ _must_check_ int parse_size(const char *text, uint64_t *ret_bytes);
 _must_check_ int parse_time_ms(const char *text, uint64_t *ret_ms);
 /* Thousandths: "1.5" is 1500. */
 _must_check_ int parse_milli(const char *text, uint64_t *ret_milli);
+/*
+ * A name that becomes a file's: letters, digits, '.', '_' and '-', at most 64, the first a letter
+ * or digit. 0 or -EINVAL.
+ */
+_must_check_ int parse_name(const char *text);

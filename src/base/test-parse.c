@@ -154,12 +154,31 @@ static void whole_numbers(void **state)
 	assert_int_equal(value, 9);
 }
 
+static void names(void **state)
+{
+	static const char *const bad[] = {"",	 ".",	"..",  ".a",	   "-a",  "_a",
+					  "a/b", "a b", "a\n", "\xc3\xa4", "a:b", "~"};
+	char text[66];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	text[65] = '\0';
+	assert_int_equal(parse_name(text), -EINVAL);
+	text[64] = '\0';
+	assert_int_equal(parse_name(text), 0);
+	assert_int_equal(parse_name("a"), 0);
+	assert_int_equal(parse_name("Agent-7_b.x"), 0);
+	for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+		if (parse_name(bad[i]) != -EINVAL)
+			fail_msg("'%s' is taken", bad[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes),	 cmocka_unit_test(times),
 		cmocka_unit_test(thousandths),	 cmocka_unit_test(garbage_is_refused),
-		cmocka_unit_test(whole_numbers),
+		cmocka_unit_test(whole_numbers), cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);

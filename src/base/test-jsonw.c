@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test-json.c: what comes out is JSON whatever bytes go in, and a full buffer is told at the end.
  */
-#include "json.h"
+#include "jsonw.h"
 
 #include "err.h"
 
@@ -11,12 +11,12 @@
 static void escapes(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1000);
-	struct json json;
+	struct jsonw json;
 
 	(void)state;
-	json_init(&json, &out);
-	json_string(&json, NULL, "a\"\\/\b\f\n\r\t\x01\x1f\x7f<ü€😀>");
-	assert_int_equal(json_done(&json), 0);
+	jsonw_init(&json, &out);
+	jsonw_string(&json, NULL, "a\"\\/\b\f\n\r\t\x01\x1f\x7f<ü€😀>");
+	assert_int_equal(jsonw_done(&json), 0);
 	assert_string_equal(out.data, "\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f<ü€😀>\"");
 	assert_true(json_check(out.data, out.len));
 }
@@ -24,42 +24,42 @@ static void escapes(void **state)
 static void nul_is_escaped(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1000);
-	struct json json;
+	struct jsonw json;
 
 	(void)state;
-	json_init(&json, &out);
-	json_object(&json, NULL);
-	json_bytes(&json, "k", "a\0b", 3);
-	json_object_end(&json);
-	assert_int_equal(json_done(&json), 0);
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
+	jsonw_bytes(&json, "k", "a\0b", 3);
+	jsonw_object_end(&json);
+	assert_int_equal(jsonw_done(&json), 0);
 	assert_string_equal(out.data, "{\"k\":\"a\\u0000b\"}");
 }
 
 static void commas_and_nesting(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1000);
-	struct json json;
+	struct jsonw json;
 
 	(void)state;
-	json_init(&json, &out);
-	json_object(&json, NULL);
-	json_u64(&json, "a", UINT64_MAX);
-	json_i64(&json, "b", INT64_MIN);
-	json_array(&json, "c");
-	json_array_end(&json);
-	json_array(&json, "d");
-	json_bool(&json, NULL, true);
-	json_bool(&json, NULL, false);
-	json_null(&json, NULL);
-	json_object(&json, NULL);
-	json_object_end(&json);
-	json_object(&json, NULL);
-	json_string(&json, "x\"", NULL);
-	json_object_end(&json);
-	json_array_end(&json);
-	json_string(&json, "e", "");
-	json_object_end(&json);
-	assert_int_equal(json_done(&json), 0);
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
+	jsonw_u64(&json, "a", UINT64_MAX);
+	jsonw_i64(&json, "b", INT64_MIN);
+	jsonw_array(&json, "c");
+	jsonw_array_end(&json);
+	jsonw_array(&json, "d");
+	jsonw_bool(&json, NULL, true);
+	jsonw_bool(&json, NULL, false);
+	jsonw_null(&json, NULL);
+	jsonw_object(&json, NULL);
+	jsonw_object_end(&json);
+	jsonw_object(&json, NULL);
+	jsonw_string(&json, "x\"", NULL);
+	jsonw_object_end(&json);
+	jsonw_array_end(&json);
+	jsonw_string(&json, "e", "");
+	jsonw_object_end(&json);
+	assert_int_equal(jsonw_done(&json), 0);
 	assert_string_equal(out.data, "{\"a\":18446744073709551615,\"b\":-9223372036854775808,"
 				      "\"c\":[],\"d\":[true,false,null,{},{\"x\\\"\":null}],"
 				      "\"e\":\"\"}");
@@ -105,7 +105,7 @@ static void utf8(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++)
-		if (json_is_utf8(cases[i].bytes, cases[i].len) != cases[i].valid)
+		if (jsonw_is_utf8(cases[i].bytes, cases[i].len) != cases[i].valid)
 			fail_msg("case %zu is judged wrong", i);
 }
 
@@ -129,13 +129,13 @@ static void bytes_become_base64(void **state)
 	(void)state;
 	for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
 		_cleanup_buf_ struct buf out = BUF_INIT(1000);
-		struct json json;
+		struct jsonw json;
 
-		json_init(&json, &out);
-		json_object(&json, NULL);
-		json_bytes(&json, "k", cases[i].bytes, cases[i].len);
-		json_object_end(&json);
-		assert_int_equal(json_done(&json), 0);
+		jsonw_init(&json, &out);
+		jsonw_object(&json, NULL);
+		jsonw_bytes(&json, "k", cases[i].bytes, cases[i].len);
+		jsonw_object_end(&json);
+		assert_int_equal(jsonw_done(&json), 0);
 		assert_string_equal(out.data, cases[i].out);
 	}
 }
@@ -143,15 +143,15 @@ static void bytes_become_base64(void **state)
 static void text_that_is_not_utf8(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1000);
-	struct json json;
+	struct jsonw json;
 
 	(void)state;
-	json_init(&json, &out);
-	json_array(&json, NULL);
-	json_string(&json, NULL, "\xff");
-	json_bytes(&json, NULL, "\xff", 1);
-	json_array_end(&json);
-	assert_int_equal(json_done(&json), 0);
+	jsonw_init(&json, &out);
+	jsonw_array(&json, NULL);
+	jsonw_string(&json, NULL, "\xff");
+	jsonw_bytes(&json, NULL, "\xff", 1);
+	jsonw_array_end(&json);
+	assert_int_equal(jsonw_done(&json), 0);
 	assert_string_equal(out.data, "[\"/w==\",\"/w==\"]");
 }
 
@@ -160,16 +160,16 @@ static void any_key_gives_json(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1000);
 	char key[101] = "";
-	struct json json;
+	struct jsonw json;
 
 	(void)state;
 	memset(key, 'k', 100);
-	json_init(&json, &out);
-	json_object(&json, NULL);
-	json_string(&json, "\xff\n", "value");
-	json_bytes(&json, key, "\xff", 1);
-	json_object_end(&json);
-	assert_int_equal(json_done(&json), 0);
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
+	jsonw_string(&json, "\xff\n", "value");
+	jsonw_bytes(&json, key, "\xff", 1);
+	jsonw_object_end(&json);
+	assert_int_equal(jsonw_done(&json), 0);
 	assert_true(json_check(out.data, out.len));
 	assert_non_null(strstr(out.data, "k_base64\":"));
 }
@@ -177,18 +177,18 @@ static void any_key_gives_json(void **state)
 static void the_error_sticks(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(10);
-	struct json json;
+	struct jsonw json;
 	size_t len;
 
 	(void)state;
-	json_init(&json, &out);
-	json_object(&json, NULL);
-	json_string(&json, "a", "12345678901234567890");
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
+	jsonw_string(&json, "a", "12345678901234567890");
 	len = out.len;
-	json_bool(&json, "b", true);
-	json_object_end(&json);
-	assert_int_equal(json_done(&json), -E2BIG);
-	assert_int_equal(json_done(&json), -E2BIG);
+	jsonw_bool(&json, "b", true);
+	jsonw_object_end(&json);
+	assert_int_equal(jsonw_done(&json), -E2BIG);
+	assert_int_equal(jsonw_done(&json), -E2BIG);
 	assert_int_equal(out.len, len);
 }
 
@@ -200,14 +200,14 @@ static void no_ceiling_cuts_silently(void **state)
 	(void)state;
 	for (size_t ceiling = 0; ceiling <= whole; ceiling++) {
 		_cleanup_buf_ struct buf out = BUF_INIT(ceiling);
-		struct json json;
+		struct jsonw json;
 
-		json_init(&json, &out);
-		json_object(&json, NULL);
-		json_string(&json, "a", "b\n");
-		json_bytes(&json, "c", "\xff", 1);
-		json_object_end(&json);
-		assert_int_equal(json_done(&json), ceiling < whole ? -E2BIG : 0);
+		jsonw_init(&json, &out);
+		jsonw_object(&json, NULL);
+		jsonw_string(&json, "a", "b\n");
+		jsonw_bytes(&json, "c", "\xff", 1);
+		jsonw_object_end(&json);
+		assert_int_equal(jsonw_done(&json), ceiling < whole ? -E2BIG : 0);
 	}
 }
 
@@ -241,5 +241,5 @@ int main(void)
 		cmocka_unit_test(the_check_checks),
 	};
 
-	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("jsonw", tests, NULL, NULL);
 }

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json.c: see json.h. */
-#include "json.h"
+/* jsonw.c: see jsonw.h. */
+#include "jsonw.h"
 
 #include "banned.h"
 
-static void json_raw(struct json *json, const char *text, size_t len)
+static void json_raw(struct jsonw *json, const char *text, size_t len)
 {
 	if (json->error == 0)
 		json->error = buf_append(json->out, text, len);
 }
 
-static void json_text(struct json *json, const char *text)
+static void json_text(struct jsonw *json, const char *text)
 {
 	json_raw(json, text, strlen(text));
 }
 
-static void json_quoted(struct json *json, const unsigned char *p, size_t len)
+static void json_quoted(struct jsonw *json, const unsigned char *p, size_t len)
 {
 	static const char escaped[] = "\b\f\n\r\t\"\\";
 	static const char letters[] = "bfnrt\"\\";
@@ -40,7 +40,7 @@ static void json_quoted(struct json *json, const unsigned char *p, size_t len)
 	json_raw(json, "\"", 1);
 }
 
-static void json_key_suffix(struct json *json, const char *key, const char *suffix)
+static void json_key_suffix(struct jsonw *json, const char *key, const char *suffix)
 {
 	char name[256];
 	size_t len = 0;
@@ -51,21 +51,21 @@ static void json_key_suffix(struct json *json, const char *key, const char *suff
 	if (!key)
 		return;
 	/* A key must be UTF-8 and whole: a byte that is not ASCII in one that is not gets a '?'. */
-	for (bool text = json_is_utf8(key, strlen(key)); *key && len < sizeof(name) - 16; key++)
+	for (bool text = jsonw_is_utf8(key, strlen(key)); *key && len < sizeof(name) - 16; key++)
 		name[len++] = text || (unsigned char)*key < 0x80 ? *key : '?';
-	while (len && !json_is_utf8(name, len))
+	while (len && !jsonw_is_utf8(name, len))
 		len--;
 	len += (size_t)snprintf(name + len, sizeof(name) - len, "%s", suffix);
 	json_quoted(json, (const unsigned char *)name, len);
 	json_raw(json, ":", 1);
 }
 
-static void json_key(struct json *json, const char *key)
+static void json_key(struct jsonw *json, const char *key)
 {
 	json_key_suffix(json, key, "");
 }
 
-static void json_base64(struct json *json, const unsigned char *p, size_t len)
+static void json_base64(struct jsonw *json, const unsigned char *p, size_t len)
 {
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -116,7 +116,7 @@ static size_t json_utf8_len(const unsigned char *p, size_t len)
 	return 0;
 }
 
-bool json_is_utf8(const void *data, size_t len)
+bool jsonw_is_utf8(const void *data, size_t len)
 {
 	const unsigned char *p = data;
 
@@ -130,64 +130,64 @@ bool json_is_utf8(const void *data, size_t len)
 	return true;
 }
 
-void json_init(struct json *json, struct buf *out)
+void jsonw_init(struct jsonw *json, struct buf *out)
 {
-	*json = (struct json){.out = out};
+	*json = (struct jsonw){.out = out};
 }
 
-int json_done(struct json *json)
+int jsonw_done(struct jsonw *json)
 {
 	return json->error;
 }
 
-static void json_open(struct json *json, const char *key, const char *bracket)
+static void json_open(struct jsonw *json, const char *key, const char *bracket)
 {
 	json_key(json, key);
 	json_text(json, bracket);
 	json->comma = false;
 }
 
-static void json_close(struct json *json, const char *bracket)
+static void json_close(struct jsonw *json, const char *bracket)
 {
 	json_text(json, bracket);
 	json->comma = true;
 }
 
-void json_object(struct json *json, const char *key)
+void jsonw_object(struct jsonw *json, const char *key)
 {
 	json_open(json, key, "{");
 }
 
-void json_object_end(struct json *json)
+void jsonw_object_end(struct jsonw *json)
 {
 	json_close(json, "}");
 }
 
-void json_array(struct json *json, const char *key)
+void jsonw_array(struct jsonw *json, const char *key)
 {
 	json_open(json, key, "[");
 }
 
-void json_array_end(struct json *json)
+void jsonw_array_end(struct jsonw *json)
 {
 	json_close(json, "]");
 }
 
-void json_string(struct json *json, const char *key, const char *text)
+void jsonw_string(struct jsonw *json, const char *key, const char *text)
 {
 	if (!text) {
-		json_null(json, key);
+		jsonw_null(json, key);
 		return;
 	}
-	if (!json_is_utf8(text, strlen(text))) {
-		json_bytes(json, key, text, strlen(text));
+	if (!jsonw_is_utf8(text, strlen(text))) {
+		jsonw_bytes(json, key, text, strlen(text));
 		return;
 	}
 	json_key(json, key);
 	json_quoted(json, (const unsigned char *)text, strlen(text));
 }
 
-void json_u64(struct json *json, const char *key, uint64_t value)
+void jsonw_u64(struct jsonw *json, const char *key, uint64_t value)
 {
 	char text[24];
 
@@ -196,7 +196,7 @@ void json_u64(struct json *json, const char *key, uint64_t value)
 	json_text(json, text);
 }
 
-void json_i64(struct json *json, const char *key, int64_t value)
+void jsonw_i64(struct jsonw *json, const char *key, int64_t value)
 {
 	char text[24];
 
@@ -205,21 +205,21 @@ void json_i64(struct json *json, const char *key, int64_t value)
 	json_text(json, text);
 }
 
-void json_bool(struct json *json, const char *key, bool value)
+void jsonw_bool(struct jsonw *json, const char *key, bool value)
 {
 	json_key(json, key);
 	json_text(json, value ? "true" : "false");
 }
 
-void json_null(struct json *json, const char *key)
+void jsonw_null(struct jsonw *json, const char *key)
 {
 	json_key(json, key);
 	json_text(json, "null");
 }
 
-void json_bytes(struct json *json, const char *key, const void *data, size_t len)
+void jsonw_bytes(struct jsonw *json, const char *key, const void *data, size_t len)
 {
-	if (json_is_utf8(data, len)) {
+	if (jsonw_is_utf8(data, len)) {
 		json_key(json, key);
 		json_quoted(json, data, len);
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fuzz-json.c: whatever bytes a sandbox prints or names a file, what we write is JSON. */
-#include "json.h"
+#include "jsonw.h"
 
 #include "../testing/fuzz.h"
 #include "../testing/json-check.h"
@@ -28,24 +28,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = fuzz_text(data, size);
 	_cleanup_buf_ struct buf out = BUF_INIT(32 * size + 2000);
 	_cleanup_buf_ struct buf small = BUF_INIT(size);
-	struct json json;
+	struct jsonw json;
 
-	FUZZ_MUST(json_is_utf8(text, size) == is_utf8_again(text, size));
-	json_init(&json, &out);
-	json_object(&json, NULL);
-	json_bytes(&json, "bytes", text, size);
-	json_string(&json, "string", text);
-	json_string(&json, text, text); /* any key */
-	json_array(&json, "list");
-	json_bytes(&json, NULL, text, size);
-	json_array_end(&json);
-	json_object_end(&json);
-	FUZZ_MUST(json_done(&json) == 0);
+	FUZZ_MUST(jsonw_is_utf8(text, size) == is_utf8_again(text, size));
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
+	jsonw_bytes(&json, "bytes", text, size);
+	jsonw_string(&json, "string", text);
+	jsonw_string(&json, text, text); /* any key */
+	jsonw_array(&json, "list");
+	jsonw_bytes(&json, NULL, text, size);
+	jsonw_array_end(&json);
+	jsonw_object_end(&json);
+	FUZZ_MUST(jsonw_done(&json) == 0);
 	FUZZ_MUST(json_check(out.data, out.len));
 	/* Quotes at least do not fit: an error, and not a cut text. */
-	json_init(&json, &small);
-	json_bytes(&json, NULL, text, size);
-	FUZZ_MUST(json_done(&json) == -E2BIG);
+	jsonw_init(&json, &small);
+	jsonw_bytes(&json, NULL, text, size);
+	FUZZ_MUST(jsonw_done(&json) == -E2BIG);
 	free(text);
 	return 0;
 }
