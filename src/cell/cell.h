@@ -20,7 +20,7 @@
 struct err;
 
 enum cell_mount_kind {
-	CELL_BIND, /* source: a path of the host; recursive */
+	CELL_BIND, /* source: a path of the host, or "." for the caller's directory; recursive */
 	CELL_FS,   /* source: a filesystem type, with options */
 	CELL_MASK, /* target is hidden: a file behind /dev/null, a directory behind an empty one */
 	CELL_READONLY, /* target is bound onto itself, read-only */

@@ -12,7 +12,10 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <linux/securebits.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -28,7 +31,7 @@ static int open_in(int dirfd, const char *path, uint64_t flags)
 }
 
 /* Opens path below rootfd, making what is missing: directories, and last a directory or a file. */
-static int open_target(const struct cell_plan *plan, int rootfd, const char *path, bool dir)
+static int open_target(int rootfd, const char *path, bool dir)
 {
 	_cleanup_close_ int at = open_in(rootfd, path, O_PATH);
 	char name[NAME_MAX + 1];
@@ -49,8 +52,6 @@ static int open_target(const struct cell_plan *plan, int rootfd, const char *pat
 		if (next < 0 && errno == ENOENT) {
 			if (last && !dir ? mknodat(at, name, S_IFREG | 0644, 0)
 					 : mkdirat(at, name, 0755))
-				return -errno;
-			if (fchownat(at, name, plan->root_uid, plan->root_gid, AT_SYMLINK_NOFOLLOW))
 				return -errno;
 			next = open_in(at, name, O_PATH);
 		}
@@ -104,14 +105,9 @@ static int clone_of(const struct cell_plan *plan, int dirfd, const char *path,
 	return TAKE_FD(fd);
 }
 
-static int attach(int fd, int target, const char *name, struct err *err)
-{
-	unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-
-	return move_mount(fd, "", target, "", flags) < 0 ? FAIL("cannot mount on %s", name) : 0;
-}
-
-static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
+/* cwd: the caller's working directory, which the source "." names whatever its path leads to now.
+ */
+static int mount_one(const struct cell_plan *plan, int cwd, int stage, int rootfd,
 		     const struct cell_mount *mount, struct err *err)
 {
 	const char *name = mount->target + (*mount->target == '/');
@@ -136,7 +132,8 @@ static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
 	if (mount->kind == CELL_FS)
 		fd = fs_new(mount, err);
 	else if (mount->kind == CELL_BIND)
-		fd = clone_of(plan, AT_FDCWD, mount->source, mount, err);
+		fd = clone_of(plan, *mount->source == '.' ? cwd : AT_FDCWD, mount->source, mount,
+			      err);
 	else if (mount->kind == CELL_READONLY)
 		fd = clone_of(plan, base, name, mount, err);
 	else
@@ -145,30 +142,38 @@ static int mount_one(const struct cell_plan *plan, int stage, int rootfd,
 	if (fd < 0)
 		return fd;
 	if (target < 0 && fstat(fd, &st) == 0)
-		target = open_target(plan, base, name, S_ISDIR(st.st_mode));
+		target = open_target(base, name, S_ISDIR(st.st_mode));
 	if (target < 0)
 		return err_errno(err, -target, "cell", "cannot make the mount point %s", name);
-	return attach(fd, target, mount->target, err);
+	if (move_mount(fd, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return FAIL("cannot mount on %s", mount->target);
+	return 0;
 }
 
 /* The writable layer, attached over the stage: from here on the host's tree is not looked at. */
 static int stage_open(const struct cell_plan *plan, struct err *err)
 {
 	struct mount_attr private = {.propagation = MS_PRIVATE};
-	_cleanup_close_ int at = -EBADF, fd = -EBADF;
+	_cleanup_close_ int fd = -EBADF;
 
 	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
 		return FAIL("cannot make mounts private");
+	/*
+	 * Root's files are made as the sandbox's root, capabilities kept: through a mount with
+	 * mapped ids the host's own root has no id, and an overlay over one would come up
+	 * read-only.
+	 */
+	if (!plan->rootless && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
+		return FAIL("securebits");
+	setfsgid(plan->root_gid);
+	setfsuid(plan->root_uid);
 	fd = plan->layer.kind == CELL_FS
 		     ? fs_new(&plan->layer, err)
 		     : clone_of(plan, AT_FDCWD, plan->layer.source, &plan->layer, err);
 	if (fd < 0)
 		return fd;
-	at = open(plan->stage, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (at < 0)
-		return FAIL("cannot open %s", plan->stage);
-	if (attach(fd, at, plan->stage, err) < 0)
-		return -EIO;
+	if (move_mount(fd, "", AT_FDCWD, plan->stage, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return FAIL("cannot mount on %s", plan->stage);
 	for (const struct cell_dir *dir = plan->stage_dirs; dir->name; dir++)
 		if ((mkdirat(fd, dir->name, 0755) < 0 && errno != EEXIST) ||
 		    fchownat(fd, dir->name, dir->owner, dir->group, 0) < 0)
@@ -178,6 +183,7 @@ static int stage_open(const struct cell_plan *plan, struct err *err)
 
 int mounts_build(const struct cell_plan *plan, int *ret_layer, int *ret_sysctl, struct err *err)
 {
+	_cleanup_close_ int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_close_ int stage = stage_open(plan, err), rootfd = -EBADF, sysctl = -EBADF;
 
 	/* Overlay options name their directories relative to the stage. */
@@ -186,7 +192,7 @@ int mounts_build(const struct cell_plan *plan, int *ret_layer, int *ret_sysctl, 
 	for (size_t i = 0; i < plan->n_mounts; i++) {
 		if (rootfd < 0 && plan->mounts[i].target[0] == '/')
 			rootfd = open_in(stage, plan->root, O_PATH | O_DIRECTORY);
-		if (mount_one(plan, stage, rootfd, &plan->mounts[i], err) < 0)
+		if (mount_one(plan, cwd, stage, rootfd, &plan->mounts[i], err) < 0)
 			return -EIO;
 		if (sysctl < 0 && plan->mounts[i].kind == CELL_FS &&
 		    strcmp(plan->mounts[i].target, "/proc") == 0)
