@@ -34,8 +34,7 @@ static int copy_range(int in, int out, off_t from, off_t to)
 	return 0;
 }
 
-/* Only what is there: holes stay holes, so that a copy takes no more room than its source does. */
-static int copy_bytes(int in, int out)
+int tree_copy_bytes(int in, int out)
 {
 	struct stat st;
 	int r = 0;
@@ -58,12 +57,7 @@ static int copy_bytes(int in, int out)
 	return r;
 }
 
-/*
- * A link is harmless outside if its ".." come first and do not leave the tree: they go through the
- * directories that lie above it, which are real. After a name they could start from where another
- * link leads.
- */
-static bool copy_link_stays(const char *path, const char *target)
+bool tree_link_stays(const char *path, const char *target)
 {
 	int depth = 0;
 	bool named = false;
@@ -101,7 +95,7 @@ static int copy_link(int from, int parent, const struct tree_entry *entry, const
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
-	if (!copy_link_stays(entry->path, target))
+	if (!tree_link_stays(entry->path, target))
 		return 1;
 	if (unlinkat(parent, name, 0) < 0 && errno != ENOENT)
 		return -errno;
@@ -127,7 +121,7 @@ static int copy_file(int from, int parent, const struct tree_entry *entry, const
 	out = openat(parent, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (out < 0)
 		return -errno;
-	r = copy_bytes(in, out);
+	r = tree_copy_bytes(in, out);
 	if (r == 0 && owner != (uid_t)-1 && fchown(out, owner, group) < 0)
 		r = -errno;
 	if (r == 0 && fchmod(out, st.st_mode & 0777) < 0)
@@ -191,7 +185,7 @@ static int copy_in_file(int file, int to, const char *name, const struct stat *s
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (out < 0)
 		return -errno;
-	r = copy_bytes(in, out);
+	r = tree_copy_bytes(in, out);
 	if (r == 0 && (fchown(out, owner, group) < 0 || fchmod(out, st->st_mode & 0777) < 0))
 		r = -errno;
 	return r;

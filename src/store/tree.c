@@ -13,7 +13,7 @@
 struct tree_walk {
 	struct tree *tree; /* NULL: only bytes are wanted */
 	uint64_t bytes;
-	size_t seen, path_bytes;
+	size_t seen, most, path_bytes;
 	dev_t dev;
 	bool truncated;
 };
@@ -48,13 +48,13 @@ static int tree_add(struct tree *tree, const char *path, const struct stat *st, 
 	return 0;
 }
 
-static bool tree_is_opaque(int fd)
+/* In the namespace that the overlay uses: the other one a sandbox may write. */
+static bool tree_is_opaque(const struct tree *tree, int fd)
 {
+	const char *name = tree->userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque";
 	char value[2];
 
-	return (fgetxattr(fd, "trusted.overlay.opaque", value, sizeof(value)) == 1 ||
-		fgetxattr(fd, "user.overlay.opaque", value, sizeof(value)) == 1) &&
-	       value[0] == 'y';
+	return fgetxattr(fd, name, value, sizeof(value)) == 1 && value[0] == 'y';
 }
 
 static int tree_walk_dir(struct tree_walk *walk, int dirfd, char *path, size_t len, unsigned depth);
@@ -71,7 +71,7 @@ static int tree_walk_entry(struct tree_walk *walk, int dirfd, const char *name, 
 		return errno == ENOENT ? 0 : -errno;
 	n = snprintf(path + len, CEIL_PATH - len, "%s%s", len ? "/" : "", name);
 	if (n < 0 || (size_t)n >= CEIL_PATH - len || st.st_dev != walk->dev ||
-	    ++walk->seen > CEIL_TREE_ENTRIES) {
+	    ++walk->seen > walk->most) {
 		walk->truncated |= st.st_dev == walk->dev;
 		return 0;
 	}
@@ -90,7 +90,7 @@ static int tree_walk_entry(struct tree_walk *walk, int dirfd, const char *name, 
 			walk->truncated = true;
 			return 0;
 		}
-		r = tree_add(walk->tree, path, &st, fd >= 0 && tree_is_opaque(fd));
+		r = tree_add(walk->tree, path, &st, fd >= 0 && tree_is_opaque(walk->tree, fd));
 		if (r < 0)
 			return r;
 		at = walk->tree->n;
@@ -128,7 +128,7 @@ static int tree_compare(const void *a, const void *b)
 
 int tree_scan(int dirfd, struct tree *tree)
 {
-	struct tree_walk walk = {.tree = tree};
+	struct tree_walk walk = {.tree = tree, .most = tree->most ? tree->most : CEIL_TREE_ENTRIES};
 	char path[CEIL_PATH] = "";
 	struct stat st;
 	int r;
@@ -148,7 +148,7 @@ int tree_scan(int dirfd, struct tree *tree)
 
 uint64_t tree_disk_bytes(int dirfd)
 {
-	struct tree_walk walk = {0};
+	struct tree_walk walk = {.most = CEIL_TREE_ENTRIES};
 	char path[CEIL_PATH] = "";
 	struct stat st;
 
@@ -158,7 +158,8 @@ uint64_t tree_disk_bytes(int dirfd)
 	/* What vanishes while we look is not there: a partial sum is as good as any sample. */
 	if (tree_walk_dir(&walk, dirfd, path, 0, 0) < 0)
 		errno = 0;
-	return walk.bytes;
+	/* What is too deep or too much to look at would hide from the limit. */
+	return walk.truncated ? UINT64_MAX : walk.bytes;
 }
 
 void tree_done(struct tree *tree)

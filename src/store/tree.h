@@ -28,6 +28,8 @@ struct tree {
 	struct tree_entry *entries; /* sorted by path */
 	size_t n, allocated;
 	uint64_t bytes; /* allocated blocks */
+	size_t most;	/* set by the caller: entries that are looked at; 0: CEIL_TREE_ENTRIES */
+	bool userxattr; /* set by the caller: overlays are mounted with it (rootless) */
 	bool truncated; /* more than CEIL_TREE_ENTRIES or CEIL_TREE_PATHS, or too deep */
 };
 
@@ -36,7 +38,10 @@ struct tree {
 int tree_scan(int dirfd, struct tree *tree);
 void tree_done(struct tree *tree);
 const struct tree_entry *tree_find(const struct tree *tree, const char *path);
-/* The blocks that a tree takes, without keeping entries: for the disk watchdog. */
+/*
+ * The blocks that a tree takes, without keeping entries: for the disk watchdog. UINT64_MAX: there
+ * is more than can be looked at, as in tree.truncated.
+ */
 uint64_t tree_disk_bytes(int dirfd);
 
 enum tree_kind { TREE_ADDED, TREE_MODIFIED, TREE_DELETED };
@@ -65,3 +70,12 @@ int tree_copy_out(int from, int to, const struct tree_entry *entry, uid_t owner,
 /* Copies a file or tree of the host, named by path, to `name` below `to`, owned by owner. */
 int tree_copy_in(const char *path, int to, const char *name, uid_t owner, gid_t group,
 		 struct err *err);
+
+/* All of a file, from the start of both; holes stay holes, so that a copy takes no more room. */
+int tree_copy_bytes(int in, int out);
+/*
+ * Whether a link at path, relative to the tree, is harmless outside: its ".." come first and do not
+ * leave the tree. They go through the directories that lie above it, which are real; after a name
+ * they could start from where another link leads.
+ */
+bool tree_link_stays(const char *path, const char *target);
