@@ -126,15 +126,31 @@ static int enforce_disk(struct sandbox *sandbox, struct err *err)
 	 * Pages of a tmpfs count as memory: above half of it a full layer would end in an
 	 * out-of-memory kill and not in ENOSPC. A default gives way; a named size gets a directory.
 	 */
-	if (memory && disk->value > memory / 2 && !disk->named)
+	if (sandbox->spec->keeps.layer && !disk->named)
+		disk->value = PLACE_BYTES;
+	else if (memory && disk->value > memory / 2 && !disk->named)
 		disk->value = memory / 2;
-	sandbox->layer_is_directory = (memory && disk->value > memory / 2) ||
+	sandbox->layer_is_directory = sandbox->spec->keeps.layer ||
+				      (memory && disk->value > memory / 2) ||
 				      (!sandbox->state->root && !enforce_tmpfs_has_xattrs());
-	enforce_by(limits, LIMIT_DISK,
-		   sandbox->layer_is_directory ? "watchdog over a directory" : "tmpfs size");
 	if (disk->value < 1u << 20)
 		return err_set(err, EINVAL, "limits", "--disk is below 1M");
 	return 0;
+}
+
+void enforce_tell_disk(const struct sandbox *sandbox)
+{
+	const struct places *places = &sandbox->places;
+	bool kept = false;
+
+	for (enum place_kind i = PLACE_LAYER + 1; i < PLACE_MAX; i++)
+		kept |= place_is_there(places, i);
+	enforce_by(sandbox->spec->limits, LIMIT_DISK,
+		   sandbox->layer_is_directory
+			   ? places->pool ? "btrfs qgroup" : "watchdog over a directory"
+		   : !kept	  ? "tmpfs size"
+		   : places->pool ? "tmpfs size; of what is kept: btrfs qgroup"
+				  : "tmpfs size; of what is kept: watchdog over a directory");
 }
 
 static int enforce_written(struct sandbox *sandbox, struct err *err)

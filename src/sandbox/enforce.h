@@ -9,3 +9,5 @@
 /* Fills enforced_by, chooses the layer's kind and the watches. A named limit that nothing enforces
  * is an error. Fills *ret_limits for the group. */
 int enforce_choose(struct sandbox *sandbox, struct cgroup_limits *ret_limits, struct err *err);
+/* After places_open(): only then is known whether there is a pool. */
+void enforce_tell_disk(const struct sandbox *sandbox);

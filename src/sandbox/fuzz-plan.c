@@ -63,7 +63,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct limits limits = {0};
 	struct sandbox_spec spec = {.limits = &limits, .ro = ro};
 	struct state state = {0};
-	struct sandbox sandbox = {.spec = &spec, .state = &state};
+	struct sandbox sandbox = {
+		.spec = &spec, .state = &state, .places = PLACES_INIT, .workspace_fd = -1};
 	struct plan *plan = malloc(sizeof(*plan));
 	struct err err;
 	int r;

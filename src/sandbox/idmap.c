@@ -302,27 +302,32 @@ int idmap_explain(struct err *err)
 	return err_set(err, plain.code, plain.module, "%s; %s", plain.text, idmap_forbidden_fix());
 }
 
-int idmap_enter(pid_t pid, struct err *err)
+int idmap_open(const struct idmap *map, pid_t pid, int *ret_userns_fd, struct err *err)
 {
-	_cleanup_close_ int fd = -EBADF;
 	char path[64];
+	int r = idmap_write(map, pid, err), fd;
 
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || setns(fd, CLONE_NEWUSER) < 0)
-		return err_errno(err, errno, "idmap", "cannot enter the user namespace");
+	if (fd < 0)
+		return err_errno(err, errno, "idmap", "cannot open the user namespace");
+	*ret_userns_fd = fd;
 	return 0;
 }
 
 /* In the child of idmap_run(): the ids that it is to have. */
-static int idmap_become(const struct idmap *map, pid_t userns_pid, int sync, struct err *err)
+static int idmap_become(const struct idmap *map, int userns_fd, int sync, struct err *err)
 {
 	char byte;
 
 	if (!map->rootless)
 		return 0;
-	if (userns_pid > 0)
-		return idmap_enter(userns_pid, err);
+	if (userns_fd >= 0)
+		return setns(userns_fd, CLONE_NEWUSER) < 0
+			       ? err_errno(err, errno, "idmap", "cannot enter the user namespace")
+			       : 0;
 	if (io_read_full(sync, &byte, 1) < 0)
 		return err_set(err, EPIPE, "idmap", "the parent is gone");
 	/* Files that are made belong to the image's root inside. */
@@ -331,48 +336,85 @@ static int idmap_become(const struct idmap *map, pid_t userns_pid, int sync, str
 	return 0;
 }
 
-int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, struct err *err),
-	      void *data, struct err *err)
+/* A new user namespace waits for its map. */
+static int idmap_let_go(const struct idmap *map, const struct idmap_child *child, struct err *err)
 {
-	bool fresh = map->rootless && userns_pid <= 0;
+	int r = idmap_write(map, child->pid, err);
+
+	if (r == 0)
+		r = io_write_full(child->conn, "", 1);
+	return r < 0 && err && !err->code ? err_errno(err, -r, "idmap", "a helper process died")
+					  : r;
+}
+
+int idmap_start(const struct idmap *map, int userns_fd, int (*fn)(void *data, struct err *err),
+		void *data, struct idmap_child *ret_child, struct err *err)
+{
+	bool fresh = map->rootless && userns_fd < 0;
 	struct clone_args args = {.flags = fresh ? CLONE_NEWUSER : 0, .exit_signal = SIGCHLD};
 	struct idmap_answer answer = {.r = -EPIPE};
-	int pair[2] = {-1, -1}, r = 0;
-	pid_t pid, parent = getpid();
+	struct idmap_child child;
+	pid_t parent = getpid();
+	int pair[2], r = 0;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, errno, "idmap", "socketpair");
-	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-	if (pid == 0) {
+	child = (struct idmap_child){(pid_t)syscall(SYS_clone3, &args, sizeof(args)), pair[0]};
+	if (child.pid == 0) {
 		fd_close(pair[0]);
 		idmap_die_with(parent);
-		answer.r = idmap_become(map, userns_pid, pair[1], &answer.err);
+		answer.r = idmap_become(map, userns_fd, pair[1], &answer.err);
 		idmap_die_with(parent); /* again: ids have changed */
 		if (answer.r == 0)
 			answer.r = fn(data, &answer.err);
 		_exit(io_write_full(pair[1], &answer, sizeof(answer)) < 0);
 	}
 	fd_close(pair[1]);
-	if (pid < 0)
+	if (child.pid < 0)
 		r = err_errno(err, errno, "idmap", "cannot create a process%s",
 			      fresh ? " in a user namespace" : "");
-	if (pid < 0 && fresh && err)
+	if (child.pid < 0 && fresh && err)
 		r = idmap_explain(err);
-	if (r == 0 && fresh) {
-		r = idmap_write(map, pid, err);
-		if (r == 0)
-			r = io_write_full(pair[0], "", 1);
+	if (r == 0 && fresh)
+		r = idmap_let_go(map, &child, err);
+	if (r < 0) {
+		idmap_stop(&child);
+		return r;
 	}
-	if (r < 0 && pid > 0)
-		kill(pid, SIGKILL);
-	if (r == 0 && io_read_full(pair[0], &answer, sizeof(answer)) < 0)
-		r = err_set(err, EPIPE, "idmap", "a helper process died");
-	fd_close(pair[0]);
-	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	if (r == 0 && answer.r < 0 && err)
+	*ret_child = child;
+	return 0;
+}
+
+int idmap_finish(struct idmap_child *child, struct err *err)
+{
+	struct idmap_answer answer = {0};
+	int r = io_read_full(child->conn, &answer, sizeof(answer));
+
+	idmap_stop(child);
+	if (r < 0)
+		return err_set(err, EPIPE, "idmap", "a helper process died");
+	if (answer.r < 0 && err)
 		*err = answer.err;
-	return r < 0 ? r : answer.r;
+	return answer.r;
+}
+
+void idmap_stop(struct idmap_child *child)
+{
+	if (child->pid > 0)
+		kill(child->pid, SIGKILL);
+	while (child->pid > 0 && waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	fd_close(child->conn);
+	*child = IDMAP_CHILD_INIT;
+}
+
+int idmap_run(const struct idmap *map, int userns_fd, int (*fn)(void *data, struct err *err),
+	      void *data, struct err *err)
+{
+	struct idmap_child child = IDMAP_CHILD_INIT;
+	int r = idmap_start(map, userns_fd, fn, data, &child, err);
+
+	return r < 0 ? r : idmap_finish(&child, err);
 }
 
 struct idmap_removal {
@@ -404,5 +446,5 @@ int idmap_remove_tree(const struct state *state, const char *kind, const char *n
 	if (access(path, F_OK) < 0)
 		return 0;
 	r = idmap_choose(state, &none, false, &map, err);
-	return r < 0 ? r : idmap_run(&map, 0, idmap_remove_fn, &removal, err);
+	return r < 0 ? r : idmap_run(&map, -1, idmap_remove_fn, &removal, err);
 }

@@ -40,22 +40,32 @@ int idmap_userns(const struct idmap *map, int *ret_fd, struct err *err);
 /* A user namespace for an idmapped mount: the file owner's id on disk appears as `appears`. */
 int idmap_userns_single(uint32_t on_disk_uid, uint32_t on_disk_gid, uint32_t appears_uid,
 			uint32_t appears_gid, int *ret_fd, struct err *err);
-/* Writes the map of a rootless sandbox whose first process waits. */
+/* Writes the map of a rootless sandbox whose first process waits, and opens its user namespace. */
+int idmap_open(const struct idmap *map, pid_t pid, int *ret_userns_fd, struct err *err);
+/* Writes the map alone. */
 int idmap_write(const struct idmap *map, pid_t pid, struct err *err);
 
 /*
  * Runs fn in a child that has all capabilities over the map's ids: a plain fork for root, a child
- * in a user namespace (a new one, or that of userns_pid if it is > 0) when rootless. The child's
+ * in a user namespace (a new one, or userns_fd if it is one) when rootless. The child's
  * struct err comes back.
  */
-int idmap_run(const struct idmap *map, pid_t userns_pid, int (*fn)(void *data, struct err *err),
+int idmap_run(const struct idmap *map, int userns_fd, int (*fn)(void *data, struct err *err),
 	      void *data, struct err *err);
+/* The same in two halves, with something else to do in between. */
+struct idmap_child {
+	pid_t pid;
+	int conn;
+};
+#define IDMAP_CHILD_INIT ((struct idmap_child){.conn = -1})
+int idmap_start(const struct idmap *map, int userns_fd, int (*fn)(void *data, struct err *err),
+		void *data, struct idmap_child *ret_child, struct err *err);
+int idmap_finish(struct idmap_child *child, struct err *err);
+void idmap_stop(struct idmap_child *child); /* whatever it does */
 /* Adds the fix to an error that says namespaces are forbidden; returns -err->code. */
 int idmap_explain(struct err *err);
 /* The fix: what this machine's settings forbid user namespaces with, as far as they tell. */
 const char *idmap_forbidden_fix(void);
-/* Into the user namespace of pid. */
-int idmap_enter(pid_t pid, struct err *err);
 /*
  * A kill of the parent is the end of this process, too; _exit(1) if it is dead already. Any change
  * of credentials undoes it: it comes last.

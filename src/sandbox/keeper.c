@@ -6,34 +6,35 @@
 #include "err.h"
 #include "fs.h"
 #include "io.h"
-#include "json.h"
+#include "jsonw.h"
+#include "sha.h"
 #include "tree.h"
 
 #include <fcntl.h>
+#include <linux/securebits.h>
+#include <sched.h>
 #include <signal.h>
-#include <sodium/crypto_hash_sha256.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define KEEPER_HOLES_MAX (16u << 20)
-
 /* One writable part of the sandbox's tree. */
 struct keeper_part {
-	const char *dir;    /* in the layer; NULL: the host's workspace */
 	const char *prefix; /* where it is inside */
-	char lower[512];    /* what it lies over, or "" */
-	int fd, lower_fd;
+	bool in_layer;
+	int fd, lower_fd; /* lower: of the overlay whose upper layer it is, or -1 */
 	struct tree before;
 };
 
 struct keeper_work {
 	const struct sandbox *sandbox;
-	struct keeper_part parts[4];
+	struct keeper_part parts[5];
 	size_t n_parts;
 	bool want_changes;
 	/* while changes are told: */
 	const struct keeper_part *part;
-	struct json json;
+	struct jsonw json;
 	size_t listed;
 	uint64_t hash_left;
 	int out_fd;
@@ -42,18 +43,35 @@ struct keeper_work {
 	struct keeper_result result;
 };
 
+/*
+ * Through a mount with mapped ids the host's root may have none, and could make no file: they are
+ * made as the owner of the directory, with root's capabilities. NULL: as root again.
+ */
+static void keeper_make_as(const struct sandbox *sandbox, const struct stat *owner)
+{
+	if (sandbox->idmap.rootless ||
+	    prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
+		return;
+	setfsgid(owner ? owner->st_gid : 0);
+	setfsuid(owner ? owner->st_uid : 0);
+}
+
 static int keeper_fill(const struct sandbox *sandbox, struct err *err)
 {
 	const struct sandbox_spec *spec = sandbox->spec;
 	_cleanup_close_ int workspace = -EBADF, script = -EBADF;
+	char path[64];
 	struct stat st;
 	int r = 0;
 
-	workspace = spec->workspace ? fcntl(sandbox->workspace_fd, F_DUPFD_CLOEXEC, 0)
-				    : openat(sandbox->layer_fd, "workspace",
-					     O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (!spec->n_in && !spec->script)
+		return 0;
+	/* As it is mounted: whatever is behind it, owners are mapped and an overlay copies. */
+	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)sandbox->cell.pid);
+	workspace = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (workspace < 0 || fstat(workspace, &st) < 0)
 		return err_errno(err, errno, "keeper", "cannot open the workspace");
+	keeper_make_as(sandbox, &st);
 	for (size_t i = 0; r == 0 && i < spec->n_in; i++) {
 		const char *slash = strrchr(spec->in[i], '/');
 
@@ -67,68 +85,104 @@ static int keeper_fill(const struct sandbox *sandbox, struct err *err)
 			    : tree_copy_in(spec->script, script, spec->script_name, st.st_uid,
 					   st.st_gid, err);
 	}
+	keeper_make_as(sandbox, NULL);
 	return r;
 }
 
-static void keeper_add_part(struct keeper_work *work, const char *dir, const char *prefix,
-			    const char *lower)
+/* A list of changes has an end; looking at more files than that takes long and is in no limit. */
+static struct tree keeper_tree(const struct keeper_work *work)
+{
+	return (struct tree){.userxattr = work->sandbox->idmap.rootless, .most = CEIL_LOOKED};
+}
+
+/* fd may be -1: this sandbox has no such part. */
+static struct keeper_part *keeper_add_part(struct keeper_work *work, const char *prefix, int fd,
+					   int lower_fd)
 {
 	struct keeper_part *part = &work->parts[work->n_parts];
 
-	*part = (struct keeper_part){.dir = dir, .prefix = prefix, .lower_fd = -1};
-	snprintf(part->lower, sizeof(part->lower), "%s", lower);
-	part->fd = dir ? openat(work->sandbox->layer_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-		       : fcntl(work->sandbox->workspace_fd, F_DUPFD_CLOEXEC, 0);
-	if (part->fd < 0)
-		return;
-	if (*lower)
-		part->lower_fd = open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	work->n_parts++;
+	*part = (struct keeper_part){
+		.prefix = prefix, .fd = fd, .lower_fd = lower_fd, .before = keeper_tree(work)};
+	if (fd >= 0)
+		work->n_parts++;
+	return part;
+}
+
+static int keeper_open(int dirfd, const char *name)
+{
+	return openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void keeper_add_upper(struct keeper_work *work, const char *prefix, const char *upper,
+			     const char *lower)
+{
+	keeper_add_part(work, prefix, keeper_open(work->sandbox->layer_fd, upper),
+			open(lower, O_PATH | O_DIRECTORY | O_CLOEXEC))
+		->in_layer = true;
+}
+
+static void keeper_add_parts(struct keeper_work *work)
+{
+	const struct sandbox *sandbox = work->sandbox;
+	const struct sandbox_spec *spec = sandbox->spec;
+	const struct place *agent = &sandbox->places.of[PLACE_AGENT];
+	int workspace = fcntl(sandbox->workspace_fd, F_DUPFD_CLOEXEC, 0);
+	char image[800];
+
+	if (spec->keeps.overlay)
+		keeper_add_part(work, "/workspace",
+				keeper_open(sandbox->places.of[PLACE_OVERLAY].fd, "upper"),
+				workspace);
+	else if (workspace >= 0)
+		keeper_add_part(work, "/workspace", workspace, -1);
+	else
+		keeper_add_part(work, "/workspace", keeper_open(sandbox->layer_fd, "workspace"), -1)
+			->in_layer = true;
+	keeper_add_part(work, sandbox_home(spec),
+			keeper_open(agent->fd, spec->as_root ? "root" : "home"), -1);
+	snprintf(image, sizeof(image), "%s/images/host/root", sandbox->state->data);
+	keeper_add_upper(work, "", "upper", spec->image ? spec->image->root : image);
+	if (spec->as_root && !spec->image) {
+		keeper_add_upper(work, "/usr", "usr-upper", "/usr");
+		keeper_add_upper(work, "/var/lib/dpkg", "dpkg-upper", "/var/lib/dpkg");
+	}
 }
 
 static int keeper_look(struct keeper_work *work, struct err *err)
 {
-	const struct sandbox *sandbox = work->sandbox;
-	char image[512];
 	int r = 0;
 
-	snprintf(image, sizeof(image), "%s/images/host/root", sandbox->state->data);
-	keeper_add_part(work, sandbox->spec->workspace ? NULL : "workspace", "/workspace", "");
-	keeper_add_part(work, "upper", "", image);
-	if (sandbox->spec->as_root) {
-		keeper_add_part(work, "usr-upper", "/usr", "/usr");
-		keeper_add_part(work, "dpkg-upper", "/var/lib/dpkg", "/var/lib/dpkg");
-	}
 	for (size_t i = 0; r == 0 && i < work->n_parts; i++)
 		r = tree_scan(work->parts[i].fd, &work->parts[i].before);
 	return r < 0 ? err_errno(err, -r, "keeper", "cannot look at the files") : 0;
 }
 
-static bool keeper_hash(int dirfd, const char *path, uint64_t *left, char *ret)
+static bool keeper_is_empty(int dirfd, const char *name)
 {
-	static unsigned char data[65536];
-	_cleanup_close_ int fd =
-		fs_open_beneath(dirfd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-	unsigned char digest[crypto_hash_sha256_BYTES];
-	crypto_hash_sha256_state state;
-	struct stat st;
-	ssize_t n;
+	_cleanup_close_ int fd = keeper_open(dirfd, name);
+	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fs_opendir(fd);
 
-	/* A file of holes has any size for nothing; and all of a run's files together have a bound.
-	 */
-	if (fd < 0 || fstat(fd, &st) < 0 ||
-	    (uint64_t)st.st_size > (uint64_t)st.st_blocks * 512 + KEEPER_HOLES_MAX ||
-	    (uint64_t)st.st_size > *left)
-		return false;
-	*left -= (uint64_t)st.st_size;
-	crypto_hash_sha256_init(&state);
-	while ((n = read(fd, data, sizeof(data))) > 0)
-		crypto_hash_sha256_update(&state, data, (unsigned long long)n);
-	if (n < 0)
-		return false;
-	crypto_hash_sha256_final(&state, digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+	if (fd < 0)
+		return errno == ENOENT;
+	errno = 0;
+	return dir && !fs_next(dir) && errno == 0;
+}
+
+bool keeper_is_early(const struct sandbox_spec *spec)
+{
+	const struct sandbox_keeps *keeps = &spec->keeps;
+
+	return spec->n_in || spec->script || spec->workspace || keeps->agent || keeps->workspace ||
+	       keeps->layer || keeps->overlay;
+}
+
+bool keeper_sees_nothing(const struct sandbox *sandbox)
+{
+	static const char *const dirs[] = {"workspace", "upper", "usr-upper", "dpkg-upper"};
+
+	for (size_t i = 0; i < ELEMENTSOF(dirs); i++)
+		if (!keeper_is_empty(sandbox->layer_fd, dirs[i]))
+			return false;
 	return true;
 }
 
@@ -136,28 +190,30 @@ static void keeper_list(struct keeper_work *work, const struct tree_change *chan
 {
 	static const char *const kinds[] = {"added", "modified", "deleted"};
 	const struct tree_entry *entry = change->entry;
-	char path[CEIL_PATH + 64], hash[65];
+	_cleanup_close_ int fd = -EBADF;
+	char path[CEIL_PATH + 64], hash[SHA_HEX + 1];
 
 	snprintf(path, sizeof(path), "%s/%s", work->part->prefix, change->path);
 	/* A byte of a name takes six of JSON at most. */
-	if (work->listed++ >= CEIL_CHANGES ||
-	    work->json.out->len > CEIL_CHANGES_JSON - 8 * CEIL_PATH) {
+	if (work->listed++ >= CEIL_CHANGES || work->json.out->len > CEIL_RUN_LIST - 8 * CEIL_PATH) {
 		work->result.truncated = true;
 		return;
 	}
-	json_object(&work->json, NULL);
-	json_string(&work->json, "path", path);
-	json_string(&work->json, "kind", kinds[change->kind]);
+	jsonw_object(&work->json, NULL);
+	jsonw_string(&work->json, "path", path);
+	jsonw_string(&work->json, "kind", kinds[change->kind]);
 	if (entry)
-		json_u64(&work->json, "size", S_ISDIR(entry->mode) ? 0 : entry->size);
+		jsonw_u64(&work->json, "size", S_ISDIR(entry->mode) ? 0 : entry->size);
 	else
-		json_null(&work->json, "size");
-	if (entry && S_ISREG(entry->mode) &&
-	    keeper_hash(work->part->fd, change->path, &work->hash_left, hash))
-		json_string(&work->json, "sha256", hash);
+		jsonw_null(&work->json, "size");
+	if (entry && S_ISREG(entry->mode))
+		fd = fs_open_beneath(work->part->fd, change->path,
+				     O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (sha_file_hex(fd, &work->hash_left, hash))
+		jsonw_string(&work->json, "sha256", hash);
 	else
-		json_null(&work->json, "sha256");
-	json_object_end(&work->json);
+		jsonw_null(&work->json, "sha256");
+	jsonw_object_end(&work->json);
 }
 
 static int keeper_copy(struct keeper_work *work, const struct tree_change *change)
@@ -192,7 +248,7 @@ static int keeper_change(const struct tree_change *change, void *data)
 
 static void keeper_tell(struct keeper_work *work, int conn)
 {
-	struct buf text = BUF_INIT(CEIL_CHANGES_JSON);
+	struct buf text = BUF_INIT(CEIL_RUN_LIST);
 	struct stat st;
 	int r = 0;
 
@@ -200,10 +256,10 @@ static void keeper_tell(struct keeper_work *work, int conn)
 		work->out_owner = work->sandbox->idmap.rootless ? (uid_t)-1 : st.st_uid;
 		work->out_group = work->sandbox->idmap.rootless ? (gid_t)-1 : st.st_gid;
 	}
-	json_init(&work->json, &text);
-	json_array(&work->json, NULL);
+	jsonw_init(&work->json, &text);
+	jsonw_array(&work->json, NULL);
 	for (size_t i = 0; r == 0 && i < work->n_parts; i++) {
-		struct tree now = TREE_INIT;
+		struct tree now = keeper_tree(work);
 
 		work->part = &work->parts[i];
 		r = tree_scan(work->part->fd, &now);
@@ -216,14 +272,14 @@ static void keeper_tell(struct keeper_work *work, int conn)
 						 "--out: not everything was copied: /workspace has "
 						 "more than %u files or %u directories below each "
 						 "other",
-						 CEIL_TREE_ENTRIES, CEIL_TREE_DEPTH);
-		if (work->part->dir)
+						 CEIL_LOOKED, CEIL_TREE_DEPTH);
+		if (work->part->in_layer)
 			work->result.disk_bytes += now.bytes;
 		tree_done(&now);
 	}
-	json_array_end(&work->json);
+	jsonw_array_end(&work->json);
 	if (r == 0)
-		r = json_done(&work->json);
+		r = jsonw_done(&work->json);
 	if (r < 0 && work->result.r == 0)
 		work->result.r =
 			err_errno(&work->result.err, -r, "keeper", "cannot tell the changes");
@@ -237,15 +293,20 @@ static void keeper_tell(struct keeper_work *work, int conn)
  * What the parent had open is not the keeper's to hold: a pipe of the caller would have no end for
  * as long as the run lasts.
  */
-static void keeper_let_go(const struct sandbox *sandbox, int conn)
+static void keeper_let_go(const struct keeper_work *work, int conn)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int fd = 0; null >= 0 && fd < 3; fd++)
 		dup2(null, fd);
-	for (int fd = 3; fd < 256; fd++)
-		if (fd != conn && fd != sandbox->layer_fd && fd != sandbox->workspace_fd)
+	for (int fd = 3; fd < 256; fd++) {
+		bool mine = fd == conn;
+
+		for (size_t i = 0; i < work->n_parts; i++)
+			mine |= fd == work->parts[i].fd || fd == work->parts[i].lower_fd;
+		if (!mine)
 			close(fd);
+	}
 	close_range(256, ~0u, 0);
 }
 
@@ -261,13 +322,16 @@ static _Noreturn void keeper_main(const struct sandbox *sandbox, bool look, bool
 				    .want_changes = want_changes,
 				    .out_fd = -1,
 				    .hash_left = CEIL_HASHED};
-	if (sandbox->idmap.rootless)
-		result->r = idmap_enter(sandbox->cell.pid, &result->err);
+	if (sandbox->idmap.rootless && setns(sandbox->userns_fd, CLONE_NEWUSER) < 0)
+		result->r =
+			err_errno(&result->err, errno, "keeper", "cannot enter the user namespace");
 	idmap_die_with(parent);
 	if (result->r == 0)
 		result->r = keeper_fill(sandbox, &result->err);
-	keeper_let_go(sandbox, conn);
-	if (result->r == 0 && look)
+	keeper_add_parts(&work);
+	keeper_let_go(&work, conn);
+	/* In a fresh layer there was nothing before. */
+	if (result->r == 0 && look && keeper_is_early(sandbox->spec))
 		result->r = keeper_look(&work, &result->err);
 	if (io_write_full(conn, result, sizeof(*result)) < 0 || result->r < 0 || !look)
 		_exit(1);
@@ -281,7 +345,6 @@ int keeper_start(const struct sandbox *sandbox, bool look, bool want_changes,
 		 struct keeper *ret_keeper, struct err *err)
 {
 	struct keeper keeper = KEEPER_INIT;
-	struct keeper_result result;
 	pid_t parent = getpid();
 	int pair[2];
 
@@ -298,16 +361,19 @@ int keeper_start(const struct sandbox *sandbox, bool look, bool want_changes,
 		keeper_done(&keeper);
 		return err_errno(err, errno, "keeper", "cannot create a process");
 	}
-	if (io_read_full(keeper.conn, &result, sizeof(result)) < 0)
-		result.r = err_set(&result.err, EPIPE, "keeper", "the helper process died");
-	if (result.r < 0) {
-		if (err)
-			*err = result.err;
-		keeper_done(&keeper);
-		return (int)result.r;
-	}
 	*ret_keeper = keeper;
 	return 0;
+}
+
+int keeper_ready(struct keeper *keeper, struct err *err)
+{
+	struct keeper_result result;
+
+	if (io_read_full(keeper->conn, &result, sizeof(result)) < 0)
+		return err_set(err, EPIPE, "keeper", "the helper process died");
+	if (result.r < 0 && err)
+		*err = result.err;
+	return (int)result.r;
 }
 
 int keeper_ask(struct keeper *keeper, int out_fd, struct err *err)

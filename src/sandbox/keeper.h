@@ -27,11 +27,20 @@ struct keeper_result {
 };
 
 /*
- * After sandbox_start(), before sandbox_go(). look: keeper_finish() is to tell what changed (else
- * the helper only fills, and is not asked again); want_changes: as a list.
+ * Whether the trees must be filled or looked at before the command runs. Else the layer is fresh,
+ * and the helper is only started at the end, and not at all if nothing was written.
+ */
+bool keeper_is_early(const struct sandbox_spec *spec);
+bool keeper_sees_nothing(const struct sandbox *sandbox);
+/*
+ * Early: after sandbox_wait_set(), before sandbox_go(). Late: after sandbox_stop(). look:
+ * keeper_finish() is to tell what changed (else the helper only fills, and is not asked again);
+ * want_changes: as a list.
  */
 int keeper_start(const struct sandbox *sandbox, bool look, bool want_changes,
 		 struct keeper *ret_keeper, struct err *err);
+/* It has filled and looked; keeper.conn is readable then. */
+int keeper_ready(struct keeper *keeper, struct err *err);
 /*
  * After sandbox_stop(): lets it look; out_fd: directory for --out, or -1. keeper.conn becomes
  * readable when it is done, which a large tree delays.

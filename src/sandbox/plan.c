@@ -66,13 +66,16 @@ static void plan_dir(struct plan *plan, const char *name, uint32_t owner, uint32
 	plan->dirs[n] = (struct cell_dir){name, owner, group};
 }
 
-/* Files made by a mount itself belong to the sandbox's root; rootless they do anyway. */
-static void plan_owned(const struct sandbox *sandbox, struct plan *plan, struct cell_mount *mount)
+/* 1 + index in cell_plan.fds: the sandbox's own user namespace, and that of one id (none rootless).
+ */
+static int plan_ids(const struct sandbox *sandbox)
 {
-	if (sandbox->idmap.rootless)
-		return;
-	plan_option(mount, "uid", plan->owner_uid);
-	plan_option(mount, "gid", plan->owner_gid);
+	return sandbox->idmap.rootless ? 0 : 1;
+}
+
+static int plan_one_id(const struct sandbox *sandbox)
+{
+	return sandbox->idmap.rootless ? 0 : 2;
 }
 
 static struct cell_mount *plan_overlay(const struct sandbox *sandbox, struct plan *plan,
@@ -89,7 +92,8 @@ static struct cell_mount *plan_overlay(const struct sandbox *sandbox, struct pla
 	plan_option(mount, "workdir", work);
 	if (sandbox->idmap.rootless)
 		plan_option(mount, "userxattr", NULL);
-	if (sandbox->layer_is_directory)
+	/* What is thrown away need not be synced at the unmount. */
+	if (sandbox->layer_is_directory && !sandbox->spec->keeps.layer)
 		plan_option(mount, "volatile", NULL);
 	return mount;
 }
@@ -101,17 +105,13 @@ static void plan_lower(const struct sandbox *sandbox, struct plan *plan, const c
 	struct cell_mount *mount =
 		plan_add(plan, CELL_BIND, source, stage_dir, PLAN_SEALED | MOUNT_ATTR_RDONLY);
 
-	mount->idmap = sandbox->idmap.rootless ? 0 : 1; /* the sandbox's own */
+	mount->idmap = plan_ids(sandbox);
 	plan_dir(plan, stage_dir, plan->cell.root_uid, plan->cell.root_gid);
 }
 
-static void plan_image(const struct sandbox *sandbox, struct plan *plan)
+/* The image `host` has the machine's own /usr. */
+static void plan_host_usr(const struct sandbox *sandbox, struct plan *plan)
 {
-	plan_lower(sandbox, plan, plan->image, "lower");
-	plan_overlay(sandbox, plan, "root", "lower", "upper", "work");
-	plan->cell.root = "root";
-	plan_dir(plan, "root", plan->cell.root_uid, plan->cell.root_gid);
-	plan_dir(plan, "empty", plan->cell.root_uid, plan->cell.root_gid);
 	if (!sandbox->spec->as_root) {
 		struct cell_mount *usr =
 			plan_add(plan, CELL_FS, "overlay", "/usr", PLAN_SEALED | MOUNT_ATTR_RDONLY);
@@ -131,6 +131,17 @@ static void plan_image(const struct sandbox *sandbox, struct plan *plan)
 		     "dpkg-work");
 }
 
+static void plan_image(const struct sandbox *sandbox, struct plan *plan)
+{
+	plan_lower(sandbox, plan, plan->image, "lower");
+	plan_overlay(sandbox, plan, "root", "lower", "upper", "work");
+	plan->cell.root = "root";
+	plan_dir(plan, "root", plan->cell.root_uid, plan->cell.root_gid);
+	plan_dir(plan, "empty", plan->cell.root_uid, plan->cell.root_gid);
+	if (!sandbox->spec->image)
+		plan_host_usr(sandbox, plan);
+}
+
 /* A program of the host that runs inside: beside the workspace, not in it. */
 static void plan_script(const struct sandbox *sandbox, struct plan *plan, uint32_t user)
 {
@@ -138,6 +149,51 @@ static void plan_script(const struct sandbox *sandbox, struct plan *plan, uint32
 		return;
 	plan_dir(plan, "script", user, user);
 	plan_add(plan, CELL_BIND, "script", "/run/script", PLAN_SEALED);
+}
+
+/* A directory of the store, whose owners on disk are the ids that are seen inside. */
+static void plan_bind_place(const struct sandbox *sandbox, struct plan *plan, enum place_kind kind,
+			    const char *name, const char *target)
+{
+	char *source = plan->sources[plan->n_sources++];
+	struct cell_mount *mount;
+
+	snprintf(source, sizeof(plan->sources[0]), "%s/%s", sandbox->places.of[kind].path, name);
+	mount = plan_add(plan, CELL_BIND, source, target, PLAN_SEALED);
+	mount->idmap = plan_ids(sandbox);
+}
+
+/*
+ * The project below, its changes above. Without redirects, metadata copies and an index the upper
+ * layer has whole files, which diff and apply can read without a mounted overlay.
+ */
+static void plan_project(const struct sandbox *sandbox, struct plan *plan)
+{
+	struct cell_mount *mount =
+		plan_add(plan, CELL_BIND, ".", "project", PLAN_SEALED | MOUNT_ATTR_RDONLY);
+
+	mount->idmap = plan_one_id(sandbox);
+	plan_bind_place(sandbox, plan, PLACE_OVERLAY, "", "changes");
+	plan_dir(plan, "project", plan->cell.root_uid, plan->cell.root_gid);
+	plan_dir(plan, "changes", plan->cell.root_uid, plan->cell.root_gid);
+	mount = plan_add(plan, CELL_FS, "overlay", "/workspace", PLAN_SEALED);
+	plan_option(mount, "lowerdir", "project");
+	plan_option(mount, "upperdir", "changes/upper");
+	plan_option(mount, "workdir", "changes/work");
+	plan_option(mount, "redirect_dir", "nofollow");
+	plan_option(mount, "metacopy", "off");
+	plan_option(mount, "index", "off");
+	if (sandbox->idmap.rootless)
+		plan_option(mount, "userxattr", NULL);
+}
+
+static void plan_agent(const struct sandbox *sandbox, struct plan *plan)
+{
+	bool root = sandbox->spec->as_root;
+
+	if (place_is_there(&sandbox->places, PLACE_AGENT))
+		plan_bind_place(sandbox, plan, PLACE_AGENT, root ? "root" : "home",
+				sandbox_home(sandbox->spec));
 }
 
 static void plan_workspace(const struct sandbox *sandbox, struct plan *plan)
@@ -149,13 +205,25 @@ static void plan_workspace(const struct sandbox *sandbox, struct plan *plan)
 	uint32_t user = map->rootless ? inside : idmap_user(map);
 
 	plan_script(sandbox, plan, user);
+	plan_agent(sandbox, plan);
+	if (sandbox->spec->keeps.overlay) {
+		plan_project(sandbox, plan);
+		return;
+	}
+	if (!sandbox->spec->workspace && sandbox->workspace_fd >= 0) {
+		bool named = place_is_there(&sandbox->places, PLACE_WORKSPACE);
+
+		plan_bind_place(sandbox, plan, named ? PLACE_WORKSPACE : PLACE_AGENT,
+				named ? "files" : "workspace", "/workspace");
+		return;
+	}
 	if (!sandbox->spec->workspace) {
 		plan_dir(plan, "workspace", user, user);
 		plan_add(plan, CELL_BIND, "workspace", "/workspace", PLAN_SEALED);
 		return;
 	}
-	mount = plan_add(plan, CELL_BIND, sandbox->spec->workspace, "/workspace", PLAN_SEALED);
-	mount->idmap = map->rootless ? 0 : 2; /* the one that maps the owner alone */
+	mount = plan_add(plan, CELL_BIND, ".", "/workspace", PLAN_SEALED);
+	mount->idmap = plan_one_id(sandbox);
 }
 
 static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
@@ -173,7 +241,6 @@ static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
 	plan_option(mount, "mode", "0755");
 	plan_option(mount, "size", "65536");
 	plan_option(mount, "nr_inodes", "128");
-	plan_owned(sandbox, plan, mount);
 	for (size_t i = 0; i < ELEMENTSOF(nodes); i++)
 		plan_add(plan, CELL_BIND, nodes[i], nodes[i],
 			 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
@@ -191,7 +258,6 @@ static void plan_dev(const struct sandbox *sandbox, struct plan *plan)
 	plan_option(mount, "mode", "1777");
 	plan_option(mount, "size", plan->shm);
 	plan_option(mount, "nr_inodes", "16384");
-	plan_owned(sandbox, plan, mount);
 	/* Nobody swaps a node or a link, root inside neither (CVE-2025-31133). */
 	plan_add(plan, CELL_SEAL, NULL, "/dev", MOUNT_ATTR_RDONLY);
 }
@@ -230,7 +296,8 @@ static void plan_layer(const struct sandbox *sandbox, struct plan *plan)
 				     .attr = plan_omits("nosuid") ? 0 : PLAN_SEALED};
 	if (sandbox->layer_is_directory) {
 		layer->kind = CELL_BIND;
-		layer->source = plan->layer;
+		layer->source = sandbox->places.of[PLACE_LAYER].path;
+		layer->idmap = plan_ids(sandbox);
 		return;
 	}
 	/* An inode takes about 1 KiB of kernel memory: 8 KiB of size for each keeps that in bounds.
@@ -241,7 +308,6 @@ static void plan_layer(const struct sandbox *sandbox, struct plan *plan)
 	plan_option(layer, "mode", "0755");
 	plan_option(layer, "size", plan->disk);
 	plan_option(layer, "nr_inodes", plan->inodes);
-	plan_owned(sandbox, plan, layer);
 }
 
 static void plan_rlimit(struct plan *plan, int resource, uint64_t soft, uint64_t hard)
@@ -285,8 +351,12 @@ static void plan_rlimits(const struct sandbox *sandbox, struct plan *plan)
 		plan_rlimit(plan, RLIMIT_DATA, of[LIMIT_MEMORY].value, of[LIMIT_MEMORY].value);
 	/* A memfd counts for no process that does not map it: each is bounded like this. */
 	if (sandbox->memory_by_watch && !sandbox->spec->workspace) {
-		uint64_t most = of[LIMIT_MEMORY].value + of[LIMIT_DISK].value;
+		uint64_t most = of[LIMIT_DISK].value;
 
+		for (size_t i = 0; i < PLACE_MAX; i++)
+			if (sandbox->places.of[i].limit > most)
+				most = sandbox->places.of[i].limit;
+		most += of[LIMIT_MEMORY].value;
 		plan_rlimit(plan, RLIMIT_FSIZE, most, most);
 	}
 }
@@ -356,10 +426,12 @@ static void plan_paths(const struct sandbox *sandbox, struct plan *plan)
 	const struct state *state = sandbox->state;
 
 	snprintf(plan->stage, sizeof(plan->stage), "%s/stage", state->run);
-	snprintf(plan->image, sizeof(plan->image), "%s/images/host/root", state->data);
+	if (sandbox->spec->image)
+		snprintf(plan->image, sizeof(plan->image), "%s", sandbox->spec->image->root);
+	else
+		snprintf(plan->image, sizeof(plan->image), "%s/images/host/root", state->data);
 	snprintf(plan->skel_usr, sizeof(plan->skel_usr), "%s/images/host/skel/usr", state->data);
 	snprintf(plan->skel_dpkg, sizeof(plan->skel_dpkg), "%s/images/host/skel/dpkg", state->data);
-	snprintf(plan->layer, sizeof(plan->layer), "%s/layers/%s", state->data, sandbox->live.id);
 }
 
 static void plan_numbers(const struct sandbox *sandbox, struct plan *plan)
@@ -369,8 +441,6 @@ static void plan_numbers(const struct sandbox *sandbox, struct plan *plan)
 		sandbox->idmap.rootless ? sandbox->idmap.root_inside : idmap_root(&sandbox->idmap);
 
 	plan->cell.root_uid = plan->cell.root_gid = root;
-	snprintf(plan->owner_uid, sizeof(plan->owner_uid), "%u", root);
-	snprintf(plan->owner_gid, sizeof(plan->owner_gid), "%u", root);
 	snprintf(plan->tty_gid, sizeof(plan->tty_gid), "%u",
 		 sandbox->idmap.rootless ? 5 : root + 5);
 	snprintf(plan->shm, sizeof(plan->shm), "%llu",
@@ -392,7 +462,7 @@ int plan_make(const struct sandbox *sandbox, int init_fd, int control_fd, struct
 	plan->cell.rootless = map->rootless;
 	plan->cell.drop_groups = !map->single;
 	plan->cell.cgroup_fd = sandbox->cgroup ? cgroup_clone_fd(sandbox->cgroup) : -1;
-	plan->cell.first_join = map->rootless ? 0 : spec->workspace ? 2 : 1;
+	plan->cell.first_join = map->rootless ? 0 : sandbox_host_directory(spec) ? 2 : 1;
 	plan->cell.init_fd = init_fd;
 	plan->cell.control_fd = control_fd;
 	plan->cell.stage = plan->stage;

@@ -18,8 +18,10 @@ struct plan {
 	struct cell_mount mounts[PLAN_MOUNTS_MAX];
 	struct cell_dir dirs[16];
 	unsigned long cpus[PLAN_CPU_WORDS]; /* affinity */
-	char stage[512], image[512], skel_usr[512], skel_dpkg[512], layer[512];
-	char disk[32], inodes[32], shm[32], owner_uid[16], owner_gid[16], tty_gid[16];
+	char stage[512], image[768], skel_usr[512], skel_dpkg[512];
+	char sources[PLACE_MAX][800];
+	size_t n_sources;
+	char disk[32], inodes[32], shm[32], tty_gid[16];
 };
 
 /* init_fd and control_fd are already open. The namespaces and groups come from the sandbox. */

@@ -18,6 +18,7 @@ void relay_init(struct relay *relay, int in, int out, struct buf *captured, uint
 	relay->error = 0;
 	relay->most = PIPE_BUF; /* a pipe that polls writable takes that much without blocking */
 	relay->at = relay->have = 0;
+	relay->tap = NULL;
 }
 
 struct pollfd relay_poll(const struct relay *relay)
@@ -72,6 +73,8 @@ static void relay_take(struct relay *relay)
 		keep = (size_t)(relay->cap - MIN(relay->total, relay->cap));
 	}
 	relay->total += (uint64_t)n;
+	if (relay->tap && keep)
+		relay->tap(relay->tap_data, relay->data, keep);
 	if (relay->captured && keep && buf_append(relay->captured, relay->data, keep) < 0)
 		relay->over = true;
 	if (relay->out >= 0)

@@ -19,6 +19,9 @@ struct relay {
 	bool keep_in;	      /* in is shared: not closed when the reader of out has gone */
 	int error;	      /* errno of a write that failed: what was in hand is lost; or 0 */
 	size_t most;	      /* bytes in one write */
+	void (*tap)(void *data, const void *bytes,
+		    size_t len); /* sees what is taken; NULL: nobody */
+	void *tap_data;
 	size_t at, have;
 	char data[65536];
 };

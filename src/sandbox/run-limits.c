@@ -89,10 +89,10 @@ void run_timers(struct run *run)
 	if (run->oom_ms && now >= run->oom_ms)
 		run_look_for_oom(run, now);
 	if (run->disk_ms && now >= run->disk_ms) {
-		if (sandbox_disk_bytes(run->sandbox) > run_limit(run, LIMIT_DISK))
+		if (sandbox_over_disk(run->sandbox))
 			run_end(run, RUN_DISK, false);
-		/* A large tree takes long to look at: half of the time at most goes into it. */
-		run->disk_ms = clock_ms() + (clock_ms() - now) + RUN_DISK_MS;
+		/* A large tree takes long to look at: a fifth of the time at most goes into it. */
+		run->disk_ms = clock_ms() + 4 * (clock_ms() - now) + RUN_DISK_MS;
 	}
 	if ((run->out && run->out->over) || (run->err_out && run->err_out->over))
 		run_end(run, RUN_OUTPUT, false);
@@ -121,7 +121,7 @@ void run_clocks(struct run *run)
 		run->cpu_check_ms = run->started_ms + 1;
 	if (sandbox->memory_by_watch || sandbox->pids_by_watch || run_limit(run, LIMIT_WRITE_TOTAL))
 		run->watch_ms = run->started_ms + RUN_WATCH_MS;
-	if (sandbox->layer_is_directory)
+	if (places_watched(&sandbox->places))
 		run->disk_ms = run->started_ms + RUN_DISK_MS;
 }
 
@@ -166,6 +166,9 @@ void run_judge(struct run *run)
 		result->ended_by = RUN_DISK;
 		result->exit_code = 137;
 	}
+	/* To ask the pool costs a commit: only if it may be the reason. */
+	if (result->exit_code && !result->disk_hit)
+		result->disk_hit = places_full(&run->sandbox->places);
 	/* A command that failed against a wall ended by it; its own code stays. */
 	if (result->exit_code && result->disk_hit)
 		result->ended_by = RUN_DISK;

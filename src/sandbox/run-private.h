@@ -5,6 +5,9 @@
  * run-streams.c (standard streams and the terminal), run-limits.c (what creel enforces itself, and
  * what an end means).
  */
+#include "access.h"
+#include "keeper.h"
+#include "record.h"
 #include "relay.h"
 #include "run.h"
 
@@ -21,6 +24,9 @@ struct run {
 	int to_close[3];		  /* the sandbox's ends, after the spawn */
 	int out_fd;			  /* --out, or -1 */
 	int again[3];			  /* the caller's streams, opened again */
+	struct keeper keeper;
+	struct record record;
+	struct access access;
 	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms, oom_ms;
 	unsigned oom_looks; /* that are left */
 	bool ending;	    /* SIGTERM was sent because of ended_by */

@@ -69,6 +69,16 @@ static int run_relay_in(struct run *run, int out, struct err *err)
 	return r;
 }
 
+static void run_tap_out(void *data, const void *bytes, size_t len)
+{
+	record_output(data, 1, bytes, len);
+}
+
+static void run_tap_err(void *data, const void *bytes, size_t len)
+{
+	record_output(data, 2, bytes, len);
+}
+
 /* To the caller's stdout (1) or stderr (2), or captured. */
 static int run_relay_out(struct run *run, int i, int in, struct err *err)
 {
@@ -77,13 +87,19 @@ static int run_relay_out(struct run *run, int i, int in, struct err *err)
 	struct buf *captured = i == 1 ? &run->result->out : &run->result->err_out;
 	int fd = run->spec->stdio[i], r;
 
-	if (run->spec->capture)
-		return run_relay_new(relay, in, -1, captured, cap->value, err);
-	run->again[i] = run_open_again(fd, O_WRONLY);
-	r = run_relay_new(relay, in, run->again[i] >= 0 ? run->again[i] : fd, NULL,
-			  cap->named ? cap->value : 0, err);
+	if (run->spec->capture) {
+		r = run_relay_new(relay, in, -1, captured, cap->value, err);
+	} else {
+		run->again[i] = run_open_again(fd, O_WRONLY);
+		r = run_relay_new(relay, in, run->again[i] >= 0 ? run->again[i] : fd, NULL,
+				  cap->named ? cap->value : 0, err);
+	}
 	if (r < 0 || !*relay)
 		return r;
+	(*relay)->tap = i == 1 ? run_tap_out : run_tap_err;
+	(*relay)->tap_data = &run->record;
+	if (run->spec->capture)
+		return 0;
 	if (run->again[i] >= 0)
 		(*relay)->most = sizeof((*relay)->data);
 	else if (isatty(fd))

@@ -8,7 +8,6 @@
 #include "ceilings.h"
 #include "clock.h"
 #include "io.h"
-#include "keeper.h"
 
 #include <fcntl.h>
 #include <linux/seccomp.h>
@@ -181,7 +180,7 @@ static void run_turn(struct run *run)
 {
 	struct relay *const relays[] = {run->in, run->out, run->err_out};
 	struct cgroup *cgroup = run->sandbox->cgroup;
-	struct pollfd polls[8];
+	struct pollfd polls[9];
 	size_t n = 0;
 
 	polls[n++] = (struct pollfd){.fd = run->conn, .events = POLLIN};
@@ -189,6 +188,7 @@ static void run_turn(struct run *run)
 	polls[n++] = (struct pollfd){.fd = run->sandbox->notify_fd, .events = POLLIN};
 	polls[n++] = (struct pollfd){.fd = cgroup ? cgroup_oom_fd(cgroup) : -1,
 				     .events = cgroup && cgroup_v2_path(cgroup) ? POLLPRI : POLLIN};
+	polls[n++] = (struct pollfd){.fd = run->access.fd, .events = POLLIN};
 	for (size_t i = 0; i < ELEMENTSOF(relays); i++)
 		if (relays[i])
 			polls[n++] = relay_poll(relays[i]);
@@ -202,6 +202,8 @@ static void run_turn(struct run *run)
 		run->sandbox->notify_fd = fd_close(run->sandbox->notify_fd);
 	if (polls[3].revents)
 		run_oom(run);
+	if (polls[4].revents)
+		access_read(&run->access);
 	for (size_t i = 0; i < ELEMENTSOF(relays); i++)
 		if (relays[i])
 			relay_move(relays[i]);
@@ -308,18 +310,27 @@ static void run_collect(struct run *run)
 	result->readback = run->sandbox->readback;
 	result->rootless = run->sandbox->idmap.rootless;
 	result->single_id = run->sandbox->idmap.single;
+	if (run->spec->sandbox.image)
+		snprintf(result->image, sizeof(result->image), "%s",
+			 run->spec->sandbox.image->digest);
+}
+
+/* Whether changes are listed, in the result or for the log. */
+static bool run_lists(const struct run_spec *spec)
+{
+	return spec->want_changes || spec->identity.keep[RUN_PAYLOAD_CHANGES] != AUDIT_KEEP_OFF;
 }
 
 /* Whether the trees are looked at, or only filled. */
 static bool run_looks(const struct run_spec *spec)
 {
-	return spec->want_changes || spec->out;
+	return run_lists(spec) || spec->out;
 }
 
 /* It has what the sandbox made to look at, however much that is: whoever waits may give up. */
-static int run_await_keeper(const struct run *run, const struct keeper *keeper, struct err *err)
+static int run_await_keeper(const struct run *run, struct err *err)
 {
-	struct pollfd polls[] = {{.fd = keeper->conn, .events = POLLIN},
+	struct pollfd polls[] = {{.fd = run->keeper.conn, .events = POLLIN},
 				 {.fd = run->signals, .events = POLLIN}};
 	struct signalfd_siginfo info;
 
@@ -334,19 +345,34 @@ static int run_await_keeper(const struct run *run, const struct keeper *keeper, 
 	return 0;
 }
 
-static int run_finish_files(struct run *run, struct keeper *keeper, struct err *err)
+static int run_keeper(struct run *run, struct err *err)
+{
+	int r = keeper_start(run->sandbox, run_looks(run->spec), run_lists(run->spec), &run->keeper,
+			     err);
+
+	if (r == 0)
+		r = run_await_keeper(run, err);
+	return r == 0 ? keeper_ready(&run->keeper, err) : r;
+}
+
+static int run_finish_files(struct run *run, struct err *err)
 {
 	struct run_result *result = run->result;
-	struct keeper_result told;
-	int r;
+	struct keeper_result told = {0};
+	int r = 0;
 
-	if (keeper->pid <= 0 || !run_looks(run->spec))
+	if (!run_looks(run->spec))
 		return 0;
-	r = keeper_ask(keeper, run->out_fd, err);
+	if (run->keeper.pid <= 0 && keeper_sees_nothing(run->sandbox))
+		return buf_puts(&result->changes, "[]");
+	if (run->keeper.pid <= 0)
+		r = run_keeper(run, err);
 	if (r == 0)
-		r = run_await_keeper(run, keeper, err);
+		r = keeper_ask(&run->keeper, run->out_fd, err);
 	if (r == 0)
-		r = keeper_finish(keeper, &result->changes, &told, err);
+		r = run_await_keeper(run, err);
+	if (r == 0)
+		r = keeper_finish(&run->keeper, &result->changes, &told, err);
 	if (r < 0)
 		return r;
 	result->changes_truncated = told.truncated;
@@ -362,16 +388,14 @@ static int run_finish_files(struct run *run, struct keeper *keeper, struct err *
 
 static void run_free(struct run *run)
 {
+	keeper_done(&run->keeper);
+	access_done(&run->access);
+	record_done(&run->record);
 	run_streams_free(run);
 	fd_close(run->conn);
 	fd_close(run->signals);
 	fd_close(run->out_fd);
 	run->sandbox = sandbox_free(run->sandbox);
-}
-
-bool run_needs_keeper(const struct run_spec *spec)
-{
-	return run_looks(spec) || spec->sandbox.n_in || spec->sandbox.script;
 }
 
 /* Before anything runs: whoever is inside must not choose what the path leads to. */
@@ -387,11 +411,20 @@ static int run_open_out(struct run *run, struct err *err)
 	return 0;
 }
 
-static int run_start(const struct state *state, struct run *run, struct keeper *keeper,
-		     struct err *err)
+/*
+ * What the command will find or leave there matters: a fresh layer's files come and go with it, and
+ * to watch them would only cost time.
+ */
+static bool run_watches(const struct run_spec *spec)
+{
+	return spec->identity.keep[RUN_PAYLOAD_FILES] != AUDIT_KEEP_OFF &&
+	       (spec->want_changes || spec->sandbox.n_ro || keeper_is_early(&spec->sandbox));
+}
+
+static int run_start(const struct state *state, struct run *run, struct err *err)
 {
 	const struct run_spec *spec = run->spec;
-	bool files = run_needs_keeper(spec);
+	bool early = keeper_is_early(&spec->sandbox), watches = run_watches(spec);
 	struct err set_err = {0};
 	int r = run_signals(run, err);
 
@@ -399,10 +432,19 @@ static int run_start(const struct state *state, struct run *run, struct keeper *
 		r = run_open_out(run, err);
 	if (r == 0)
 		r = sandbox_start(state, &spec->sandbox, &run->sandbox, err);
-	if (r == 0 && files)
+	/* Its sync and the sandbox's walls take about as long: they go on at the same time. */
+	if (r == 0)
+		r = record_start(&run->record, state, spec, run->sandbox, err);
+	if (r == 0 && (early || watches))
 		r = sandbox_wait_set(run->sandbox, err);
-	if (r == 0 && files)
-		r = keeper_start(run->sandbox, run_looks(spec), spec->want_changes, keeper, err);
+	if (r == 0 && early)
+		r = sandbox_has_room(run->sandbox, err);
+	if (r == 0 && early)
+		r = run_keeper(run, err);
+	if (r == 0 && early)
+		r = record_inputs_same(&run->record, err);
+	if (r == 0 && watches)
+		access_watch(&run->access, run->sandbox);
 	if (r == 0)
 		r = run_spawn(run, err);
 	/* A child that failed before it was let go has said why: that is the error, not our EPIPE.
@@ -414,9 +456,27 @@ static int run_start(const struct state *state, struct run *run, struct keeper *
 	return r;
 }
 
+/* The run itself went well: its result is told, whatever fails now. */
+static void run_finish(struct run *run)
+{
+	struct run_result *result = run->result;
+
+	if (run_finish_files(run, &result->files) < 0 && !result->files.code)
+		result->files.code = EIO;
+	places_overlay_id(run->sandbox, result->overlay);
+	if (access_tell(&run->access, &result->accessed) < 0 && !result->files.code)
+		err_set(&result->files, E2BIG, "run", "the list of accessed files is too long");
+	if (result->exit_code == 0 && (result->lost || result->files.code))
+		result->exit_code = RUN_CODE_FAILED;
+	record_end(&run->record, result);
+	if (result->exit_code == 0 && result->audit.err.code)
+		result->exit_code = RUN_CODE_FAILED;
+}
+
 static void run_loop(struct run *run)
 {
 	run_clocks(run);
+	record_settle(&run->record);
 	if (run->spec->tty)
 		run_raw(run, true);
 	while (!run->done)
@@ -442,15 +502,18 @@ int run(const struct state *state, const struct run_spec *spec, struct run_resul
 			  .master = -1,
 			  .to_close = {-1, -1, -1},
 			  .again = {-1, -1, -1},
-			  .out_fd = -1};
-	struct keeper keeper = KEEPER_INIT;
+			  .out_fd = -1,
+			  .keeper = KEEPER_INIT,
+			  .record = RECORD_INIT,
+			  .access = ACCESS_INIT};
 	int r;
 
 	*ret = (struct run_result){.out = BUF_INIT(CEIL_OUTPUT),
 				   .err_out = BUF_INIT(CEIL_OUTPUT),
-
-				   .changes = BUF_INIT(CEIL_CHANGES_JSON)};
-	r = run_start(state, &run, &keeper, err);
+				   .changes = BUF_INIT(CEIL_RUN_LIST),
+				   .accessed = BUF_INIT(CEIL_RUN_LIST),
+				   .audit.checkpoint = BUF_INIT(AUDIT_NOTE_MAX)};
+	r = run_start(state, &run, err);
 	if (r == 0) {
 		snprintf(ret->id, sizeof(ret->id), "%s", run.sandbox->live.id);
 		if (spec->started)
@@ -462,13 +525,10 @@ int run(const struct state *state, const struct run_spec *spec, struct run_resul
 		run_loop(&run);
 		run_judge(&run);
 		run_collect(&run);
-		/* The run itself went well: its result is told all the same. */
-		if (run_finish_files(&run, &keeper, &ret->files) < 0 && !ret->files.code)
-			ret->files.code = EIO;
-		if (ret->exit_code == 0 && (ret->lost || ret->files.code))
-			ret->exit_code = RUN_CODE_FAILED;
+		run_finish(&run);
+	} else {
+		record_failed(&run.record, err);
 	}
-	keeper_done(&keeper);
 	run_free(&run);
 	if (r < 0)
 		run_result_done(ret);
@@ -480,4 +540,6 @@ void run_result_done(struct run_result *result)
 	buf_done(&result->out);
 	buf_done(&result->err_out);
 	buf_done(&result->changes);
+	buf_done(&result->accessed);
+	buf_done(&result->audit.checkpoint);
 }

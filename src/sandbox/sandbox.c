@@ -7,6 +7,7 @@
 #include "sandbox.h"
 
 #include "ceilings.h"
+#include "changes.h"
 #include "enforce.h"
 #include "err.h"
 #include "fs.h"
@@ -81,6 +82,8 @@ static int sandbox_image(struct sandbox *sandbox, struct err *err)
 {
 	struct sandbox_image_job job = {.skel = sandbox->spec->as_root};
 
+	if (sandbox->spec->image)
+		return 0;
 	if (access("/usr/bin/env", X_OK) < 0)
 		return err_set(err, ENOENT, "sandbox",
 			       "the image host needs a /usr/bin on this machine");
@@ -90,7 +93,50 @@ static int sandbox_image(struct sandbox *sandbox, struct err *err)
 	if (host_image_current(job.dir) &&
 	    (!job.skel || (sandbox->idmap.rootless && host_image_skel_current(job.dir))))
 		return 0;
-	return idmap_run(&sandbox->idmap, 0, sandbox_image_fn, &job, err);
+	return idmap_run(&sandbox->idmap, -1, sandbox_image_fn, &job, err);
+}
+
+const char *sandbox_home(const struct sandbox_spec *spec)
+{
+	return spec->as_root ? "/root" : spec->image ? spec->image->home : "/home/user";
+}
+
+const char *sandbox_host_directory(const struct sandbox_spec *spec)
+{
+	return spec->workspace ? spec->workspace : spec->keeps.overlay;
+}
+
+/* What creel keeps, the key of its log for one, is not for a sandbox, by whichever way it is named.
+ */
+static int sandbox_spares_state(const struct sandbox *sandbox, const char *source, struct err *err)
+{
+	const char *const own[] = {sandbox->state->data, sandbox->state->run};
+	char given[PATH_MAX], kept[PATH_MAX];
+
+	for (size_t i = 0; source && i < ELEMENTSOF(own); i++) {
+		if (!realpath(source, given) || !realpath(own[i], kept))
+			return err_errno(err, errno, "sandbox", "%s", source);
+		if (fs_is_below(given, kept) || fs_is_below(kept, given))
+			return err_set(err, EPERM, "sandbox",
+				       "%s cannot be handed in: creel keeps its own state in %s",
+				       source, own[i]);
+	}
+	return 0;
+}
+
+static int sandbox_sources(const struct sandbox *sandbox, struct err *err)
+{
+	const struct sandbox_spec *spec = sandbox->spec;
+	int r = sandbox_spares_state(sandbox, sandbox_host_directory(spec), err);
+
+	for (size_t i = 0; r == 0 && i < spec->n_ro; i++)
+		r = sandbox_spares_state(sandbox, spec->ro[i].source, err);
+	for (size_t i = 0; r == 0 && i < spec->n_in; i++)
+		r = sandbox_spares_state(sandbox, spec->in[i], err);
+	/* The code of -c is in memory, and has no path. */
+	if (r == 0 && spec->script && strncmp(spec->script, "/proc/", 6) != 0)
+		r = sandbox_spares_state(sandbox, spec->script, err);
+	return r;
 }
 
 static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
@@ -101,10 +147,11 @@ static int sandbox_namespaces(struct sandbox *sandbox, struct err *err)
 	struct stat st;
 	int r = idmap_userns(&sandbox->idmap, &sandbox->userns_fd, err);
 
-	if (r < 0 || sandbox->workspace_fd < 0)
+	if (r < 0 || !sandbox_host_directory(sandbox->spec))
 		return r;
 	if (fstat(sandbox->workspace_fd, &st) < 0)
-		return err_errno(err, errno, "sandbox", "--workspace");
+		return err_errno(err, errno, "sandbox", "%s",
+				 sandbox_host_directory(sandbox->spec));
 	return idmap_userns_single(st.st_uid, st.st_gid, user, user, &sandbox->workspace_userns_fd,
 				   err);
 }
@@ -130,7 +177,7 @@ static int sandbox_hand_over(struct sandbox *sandbox, struct err *err)
 	int r = 0;
 
 	if (sandbox->idmap.rootless)
-		r = idmap_write(&sandbox->idmap, sandbox->cell.pid, err);
+		r = idmap_open(&sandbox->idmap, sandbox->cell.pid, &sandbox->userns_fd, err);
 	else
 		r = sandbox_namespaces(sandbox, err);
 	if (r == 0 && sandbox->cgroup)
@@ -152,6 +199,27 @@ static int sandbox_hand_over(struct sandbox *sandbox, struct err *err)
 	return cell_continue(&sandbox->cell, fds, n, err);
 }
 
+/*
+ * The child finds the directory that was looked at as its working directory: that one is carried
+ * over into a new mount namespace (mount_namespaces(7)), while a path may lead elsewhere by then.
+ */
+static int sandbox_clone(struct sandbox *sandbox, const struct cell_plan *plan, struct err *err)
+{
+	_cleanup_close_ int here = -EBADF;
+	int r;
+
+	if (!sandbox_host_directory(sandbox->spec))
+		return cell_start(plan, &sandbox->cell, err) < 0 ? idmap_explain(err) : 0;
+	here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fchdir(sandbox->workspace_fd) < 0)
+		return err_errno(err, errno, "sandbox", "cannot enter %s",
+				 sandbox_host_directory(sandbox->spec));
+	r = cell_start(plan, &sandbox->cell, err) < 0 ? idmap_explain(err) : 0;
+	if (here < 0 || fchdir(here) < 0)
+		r = r < 0 ? r : err_errno(err, errno, "sandbox", "cannot return to where it was");
+	return r;
+}
+
 static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 {
 	_cleanup_close_ int init_fd = sandbox_init_fd(err), theirs = -EBADF;
@@ -168,8 +236,8 @@ static int sandbox_cell(struct sandbox *sandbox, struct err *err)
 	if (!plan)
 		return err_set(err, ENOMEM, "sandbox", "out of memory");
 	r = plan_make(sandbox, init_fd, theirs, plan, err);
-	if (r == 0 && cell_start(&plan->cell, &sandbox->cell, err) < 0)
-		r = idmap_explain(err);
+	if (r == 0)
+		r = sandbox_clone(sandbox, &plan->cell, err);
 	free(plan);
 	return r == 0 ? sandbox_hand_over(sandbox, err) : r;
 }
@@ -220,7 +288,7 @@ static int sandbox_mount_points(struct sandbox *sandbox, const struct stat *owne
 /* The workspace is looked at before anything is made for it. One id goes through: its owner's. */
 static int sandbox_workspace(struct sandbox *sandbox, struct err *err)
 {
-	const char *workspace = sandbox->spec->workspace;
+	const char *workspace = sandbox_host_directory(sandbox->spec);
 	const struct idmap *map = &sandbox->idmap;
 	struct stat st;
 
@@ -228,11 +296,14 @@ static int sandbox_workspace(struct sandbox *sandbox, struct err *err)
 		return 0;
 	sandbox->workspace_fd = open(workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (sandbox->workspace_fd < 0 || fstat(sandbox->workspace_fd, &st) < 0)
-		return err_errno(err, errno, "sandbox", "--workspace %s", workspace);
+		return err_errno(err, errno, "sandbox", "%s", workspace);
 	if (map->rootless && st.st_uid != geteuid())
 		return err_set(err, EPERM, "sandbox",
-			       "--workspace %s belongs to uid %u: without root it must be yours",
-			       workspace, st.st_uid);
+			       "%s belongs to uid %u: without root it must be yours", workspace,
+			       st.st_uid);
+	/* Below an overlay it is only read: mount points and all else go into the upper layer. */
+	if (sandbox->spec->keeps.overlay)
+		return 0;
 	if (sandbox->spec->as_root && !map->rootless && st.st_uid == 0)
 		return err_set(
 			err, EPERM, "sandbox",
@@ -246,18 +317,6 @@ static int sandbox_workspace(struct sandbox *sandbox, struct err *err)
 			       "use --user, or --in and --out",
 			       workspace);
 	return sandbox_mount_points(sandbox, &st, err);
-}
-
-static int sandbox_layer(struct sandbox *sandbox, struct err *err)
-{
-	char path[512];
-
-	if (!sandbox->layer_is_directory)
-		return 0;
-	snprintf(path, sizeof(path), "%s/layers/%s", sandbox->state->data, sandbox->live.id);
-	return mkdir(path, 0700) < 0
-		       ? err_errno(err, errno, "sandbox", "cannot make the layer %s", path)
-		       : 0;
 }
 
 /* Registers, and clears what was left by others: from here on a kill leaves something to find. */
@@ -287,31 +346,11 @@ static int sandbox_groups(struct sandbox *sandbox, struct err *err)
 	return r;
 }
 
-/* Its path was looked up again for the mount: by now it may lead elsewhere. */
-static int sandbox_same_workspace(const struct sandbox *sandbox, struct err *err)
-{
-	struct stat looked_at, mounted;
-	char path[64];
-
-	if (sandbox->workspace_fd < 0)
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/root/workspace", (int)sandbox->cell.pid);
-	if (fstat(sandbox->workspace_fd, &looked_at) < 0 || lstat(path, &mounted) < 0)
-		return err_errno(err, errno, "sandbox", "cannot check the mounted workspace");
-	if (looked_at.st_dev != mounted.st_dev || looked_at.st_ino != mounted.st_ino)
-		return err_set(err, EAGAIN, "sandbox",
-			       "--workspace %s was replaced while the sandbox was made",
-			       sandbox->spec->workspace);
-	return 0;
-}
-
-int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
+static int sandbox_await(struct sandbox *sandbox, struct err *err)
 {
 	const char *missing;
 	int r;
 
-	if (sandbox->set)
-		return 0;
 	r = cell_wait(&sandbox->cell, &sandbox->layer_fd, &sandbox->notify_fd, err);
 	if (r == -EOPNOTSUPP)
 		return err_wrap(err,
@@ -321,10 +360,6 @@ int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 	if (r != 0)
 		return r < 0 ? r
 			     : err_set(err, EPIPE, "sandbox", "the sandbox's first process died");
-	r = sandbox_same_workspace(sandbox, err);
-	if (r < 0)
-		return r;
-	sandbox->set = true;
 	if (!sandbox->spec->read_back)
 		return 0;
 	r = readback(sandbox->cell.pid, &sandbox->readback, err);
@@ -335,6 +370,37 @@ int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
 	return missing ? err_set(err, EIO, "sandbox",
 				 "the kernel does not show %s: this is not level nano", missing)
 		       : r;
+}
+
+int sandbox_wait_set(struct sandbox *sandbox, struct err *err)
+{
+	/* The child says once why it failed. */
+	if (!sandbox->set && sandbox_await(sandbox, &sandbox->why) == 0)
+		sandbox->why.code = 0;
+	sandbox->set = true;
+	if (!sandbox->why.code)
+		return 0;
+	if (err)
+		*err = sandbox->why;
+	return -sandbox->why.code;
+}
+
+static int sandbox_check_fn(void *data, struct err *err)
+{
+	return image_check(data, err);
+}
+
+/*
+ * An image must be what its digest says before anything of it runs. That takes longer than all
+ * else: it begins as early as it can, rootless when there are the ids that can look at all of it.
+ */
+static int sandbox_check_image(struct sandbox *sandbox, struct err *err)
+{
+	const struct image *image = sandbox->spec->image;
+
+	return image ? idmap_start(&sandbox->idmap, sandbox->userns_fd, sandbox_check_fn,
+				   (void *)(uintptr_t)image, &sandbox->image_check, err)
+		     : 0;
 }
 
 int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
@@ -354,23 +420,31 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 				    .control = -1,
 				    .layer_fd = -1,
 				    .notify_fd = -1,
+				    .image_check = IDMAP_CHILD_INIT,
+				    .places = PLACES_INIT,
 				    .workspace_fd = -1};
-	r = sandbox_register(sandbox, err);
+	r = sandbox_sources(sandbox, err);
+	if (r == 0)
+		r = sandbox_register(sandbox, err);
 	if (r == 0)
 		r = idmap_choose(state, &sandbox->live, spec->as_root, &sandbox->idmap, err);
+	if (r == 0 && !sandbox->idmap.rootless)
+		r = sandbox_check_image(sandbox, err);
 	if (r == 0)
 		r = sandbox_image(sandbox, err);
 	if (r == 0)
-		r = sandbox_workspace(sandbox, err);
-	if (r == 0)
 		r = sandbox_groups(sandbox, err);
 	if (r == 0)
-		r = sandbox_layer(sandbox, err);
+		r = places_enter(sandbox, err);
+	if (r == 0)
+		r = sandbox_workspace(sandbox, err);
+	if (r == 0)
+		r = places_open(sandbox, err);
+	enforce_tell_disk(sandbox);
 	if (r == 0)
 		r = sandbox_cell(sandbox, err);
-	/* What is reported must be looked at before anything can run. */
-	if (r == 0 && (spec->read_back || spec->workspace))
-		r = sandbox_wait_set(sandbox, err);
+	if (r == 0 && sandbox->idmap.rootless)
+		r = sandbox_check_image(sandbox, err);
 	if (r < 0) {
 		sandbox_free(sandbox);
 		return r;
@@ -415,6 +489,12 @@ int sandbox_go(struct sandbox *sandbox, struct err *err)
 {
 	if (sandbox->going)
 		return 0;
+	/* What is reported is looked at before anything can run. */
+	if (sandbox->spec->read_back && sandbox_wait_set(sandbox, err) < 0)
+		return -EIO;
+	if (sandbox->image_check.pid > 0 && idmap_finish(&sandbox->image_check, err) < 0)
+		return -EIO;
+	changes_await(sandbox->places.changes_start_ns);
 	sandbox->going = true;
 	return cell_continue(&sandbox->cell, NULL, 0, err);
 }
@@ -451,44 +531,71 @@ void sandbox_sample(const struct sandbox *sandbox, struct cgroup_usage *ret_usag
 }
 
 struct sandbox_disk_job {
-	int layer_fd, out;
+	const struct places *places;
+	int out;
 };
 
 static int sandbox_disk_fn(void *data, struct err *err)
 {
 	const struct sandbox_disk_job *job = data;
-	uint64_t bytes = tree_disk_bytes(job->layer_fd);
-	int r = io_write_full(job->out, &bytes, sizeof(bytes));
+	uint64_t bytes[PLACE_MAX];
+	int r;
 
+	for (size_t i = 0; i < PLACE_MAX; i++)
+		bytes[i] = job->places->of[i].fd < 0 ? 0 : tree_disk_bytes(job->places->of[i].fd);
+	r = io_write_full(job->out, bytes, sizeof(bytes));
 	return r < 0 ? err_errno(err, -r, "sandbox", "cannot tell the disk use") : 0;
+}
+
+/* Files of other ids than the caller's can be seen only inside the user namespace. */
+static void sandbox_watch_disk(const struct sandbox *sandbox, uint64_t ret_bytes[PLACE_MAX])
+{
+	struct sandbox_disk_job job = {.places = &sandbox->places};
+	int pair[2];
+
+	memset(ret_bytes, 0, PLACE_MAX * sizeof(*ret_bytes));
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return;
+	job.out = pair[1];
+	if (idmap_run(&sandbox->idmap, sandbox->userns_fd, sandbox_disk_fn, &job, NULL) == 0 &&
+	    io_read_full(pair[0], ret_bytes, PLACE_MAX * sizeof(*ret_bytes)) < 0)
+		memset(ret_bytes, 0, PLACE_MAX * sizeof(*ret_bytes));
+	fd_close(pair[0]);
+	fd_close(pair[1]);
+}
+
+bool sandbox_over_disk(const struct sandbox *sandbox)
+{
+	uint64_t bytes[PLACE_MAX];
+
+	if (!places_watched(&sandbox->places))
+		return false;
+	sandbox_watch_disk(sandbox, bytes);
+	for (enum place_kind i = 0; i < PLACE_MAX; i++)
+		if (place_is_there(&sandbox->places, i) && bytes[i] > sandbox->places.of[i].limit)
+			return true;
+	return false;
+}
+
+int sandbox_has_room(const struct sandbox *sandbox, struct err *err)
+{
+	if (!sandbox_over_disk(sandbox))
+		return 0;
+	return err_set(
+		err, EDQUOT, "sandbox",
+		"what is kept for this run is larger than its limit already; raise --disk, or "
+		"remove files (creel agent, workspace, layer: path and rm; creel discard)");
 }
 
 uint64_t sandbox_disk_bytes(const struct sandbox *sandbox)
 {
-	struct sandbox_disk_job job = {.layer_fd = sandbox->layer_fd};
 	struct statfs st;
-	uint64_t bytes = 0;
-	int pair[2];
 
-	if (sandbox->layer_fd < 0)
+	/* A layer on a disk is looked at by the keeper, which goes through it anyway. */
+	if (sandbox->layer_fd < 0 || sandbox->layer_is_directory ||
+	    fstatfs(sandbox->layer_fd, &st) < 0)
 		return 0;
-	if (!sandbox->layer_is_directory)
-		return fstatfs(sandbox->layer_fd, &st) < 0
-			       ? 0
-			       : (uint64_t)(st.f_blocks - st.f_bfree) * (uint64_t)st.f_bsize;
-	if (!sandbox->idmap.rootless)
-		return tree_disk_bytes(sandbox->layer_fd);
-	/* Files of other ids than the caller's: only inside the user namespace can they be seen. */
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return 0;
-	job.out = pair[1];
-	if (idmap_run(&sandbox->idmap, sandbox->stopped ? 0 : sandbox->cell.pid, sandbox_disk_fn,
-		      &job, NULL) == 0 &&
-	    io_read_full(pair[0], &bytes, sizeof(bytes)) < 0)
-		bytes = 0;
-	fd_close(pair[0]);
-	fd_close(pair[1]);
-	return bytes;
+	return (uint64_t)(st.f_blocks - st.f_bfree) * (uint64_t)st.f_bsize;
 }
 
 static bool sandbox_is_full(const struct sandbox *sandbox)
@@ -519,9 +626,7 @@ void sandbox_stop(struct sandbox *sandbox)
 	sandbox->stopped = true;
 	sandbox->cell.pidfd = fd_close(sandbox->cell.pidfd);
 	sandbox->usage = last;
-	if (sandbox->cgroup && !sandbox->spec->read_back)
-		cgroup_read_events(sandbox->cgroup, &sandbox->usage);
-	else if (sandbox->cgroup) {
+	if (sandbox->cgroup) {
 		cgroup_read_usage(sandbox->cgroup, &sandbox->usage);
 		if (last.io_write_bytes > sandbox->usage.io_write_bytes)
 			sandbox->usage.io_write_bytes = last.io_write_bytes;
@@ -545,6 +650,7 @@ struct sandbox *sandbox_free(struct sandbox *sandbox)
 
 	if (!sandbox)
 		return NULL;
+	idmap_stop(&sandbox->image_check);
 	sandbox_stop(sandbox);
 	cell_done(&sandbox->cell);
 	fd_close(sandbox->notify_fd);
@@ -555,8 +661,7 @@ struct sandbox *sandbox_free(struct sandbox *sandbox)
 	fd_close(sandbox->workspace_fd);
 	sandbox->cgroup = cgroup_free(sandbox->cgroup);
 	cgroup_host_leave(&sandbox->host);
-	if (sandbox->layer_is_directory && sandbox->live.fd >= 0 &&
-	    idmap_remove_tree(sandbox->state, "layers", sandbox->live.id, &err) < 0) {
+	if (places_close(sandbox, &err) < 0 && sandbox->live.fd >= 0) {
 		fprintf(stderr, "creel: %s\n", err.text);
 		live_leave(&sandbox->live); /* the next sweep tries again */
 	}

@@ -13,8 +13,11 @@
  */
 #include "cell.h"
 #include "cgroup.h"
+#include "err.h"
 #include "idmap.h"
+#include "image.h"
 #include "limit.h"
+#include "places.h"
 #include "proto.h"
 #include "seccomp.h"
 #include "state.h"
@@ -23,13 +26,27 @@ struct err;
 
 struct sandbox_mount {
 	const char *source, *target; /* target canonical */
+	const char *stated; /* sha256 that the caller states of it, for the record; or NULL */
+};
+
+/* What a run keeps, by names that parse_name() takes; NULL: nothing of that kind. */
+struct sandbox_keeps {
+	const char *org;	/* always */
+	const char *owner;	/* the agent for whom a layer or an overlay is kept */
+	const char *agent;	/* its home and workspace */
+	const char *workspace;	/* a named one */
+	const char *layer;	/* everything that the command writes into the image */
+	const char *overlay;	/* host directory, copy-on-write at /workspace */
+	const char *overlay_id; /* the earlier run whose changes it goes on with */
 };
 
 struct sandbox_spec {
-	bool as_root; /* --root: uid 0 inside */
+	bool as_root;		   /* --root: uid 0 inside */
+	const struct image *image; /* NULL: the host's */
+	struct sandbox_keeps keeps;
 	const struct seccomp_profile *seccomp;
 	const char *hostname;
-	const char *workspace; /* host directory, or NULL: a fresh one in the layer */
+	const char *workspace; /* host directory, or NULL */
 	const struct sandbox_mount *ro;
 	size_t n_ro;
 	const char *const *in; /* host paths to copy into /workspace */
@@ -55,6 +72,11 @@ struct sandbox_readback {
 
 extern const char *const sandbox_ns_names[8];
 
+/* The caller's directory that is shown at /workspace, as it is or below an overlay; or NULL. */
+const char *sandbox_host_directory(const struct sandbox_spec *spec);
+/* Home of whom the command runs as. */
+const char *sandbox_home(const struct sandbox_spec *spec);
+
 struct sandbox {
 	const struct sandbox_spec *spec;
 	const struct state *state;
@@ -65,16 +87,18 @@ struct sandbox {
 	struct idmap idmap;
 	struct cell cell;
 	int userns_fd, workspace_userns_fd;
-	int control;   /* to init */
-	int layer_fd;  /* the writable layer's root */
-	int notify_fd; /* recorded system calls */
+	struct idmap_child image_check; /* goes on while the walls are raised */
+	int control;			/* to init */
+	int layer_fd;			/* the writable layer's root */
+	int notify_fd;			/* recorded system calls */
 	bool layer_is_directory;
 	bool memory_by_watch, pids_by_watch;
-	int workspace_fd; /* the host directory that was looked at, or -1 */
+	struct places places;
+	int workspace_fd; /* the directory of the host behind /workspace, or -1: in the layer */
 	struct sandbox_readback readback;
 	struct cgroup_usage usage; /* after sandbox_stop() */
-	uint64_t disk_bytes;
-	bool disk_full;
+	struct err why;		   /* code > 0: the walls do not stand */
+	bool disk_full;		   /* the layer in memory was, at the end */
 	bool set, going, stopped;
 };
 
@@ -83,7 +107,7 @@ int sandbox_start(const struct state *state, const struct sandbox_spec *spec,
 
 /*
  * Needed before the layer or the listener is used. It may come after sandbox_go(), which then lets
- * the child go on without a pause; with spec.read_back or a workspace sandbox_start() has done it.
+ * the child go on without a pause; with spec.read_back sandbox_go() does it first.
  */
 int sandbox_wait_set(struct sandbox *sandbox, struct err *err);
 
@@ -100,4 +124,9 @@ struct sandbox *sandbox_free(struct sandbox *sandbox);
 
 /* Samples for limits that no controller enforces and for --write-total. */
 void sandbox_sample(const struct sandbox *sandbox, struct cgroup_usage *ret_usage);
+/* Of a layer in memory; 0 for one on a disk. */
 uint64_t sandbox_disk_bytes(const struct sandbox *sandbox);
+/* A plain directory of the store is above its limit: for the watchdog. */
+bool sandbox_over_disk(const struct sandbox *sandbox);
+/* Before the start: what is kept must not grow a little with each run that is ended. */
+int sandbox_has_room(const struct sandbox *sandbox, struct err *err);

@@ -11,6 +11,7 @@
 #include "fs.h"
 #include "idmap.h"
 #include "io.h"
+#include "places.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -250,24 +251,31 @@ static bool live_is_left(int dirfd, const char *name, int *ret_fd)
 	return true;
 }
 
-/* The groups that the live file names: only ours, "…/creel/ID". */
-static void live_sweep_groups(int fd, const char *id)
+/*
+ * The groups that the live file names: only ours, "…/creel/ID". True: it says that the layer is in
+ * the pool.
+ */
+static bool live_sweep_groups(int fd, const char *id)
 {
+	bool pooled = false;
+
 	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_SMALL_FILE);
 	char path[64], end[300];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	snprintf(end, sizeof(end), "/creel/%s", id);
 	if (io_read_file(AT_FDCWD, path, &text) < 0 || !text.data)
-		return;
+		return false;
 	for (char *save, *line = strtok_r(text.data, "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save)) {
 		size_t len = strlen(line);
 
+		pooled |= strcmp(line, "pool") == 0;
 		if (line[0] == '/' && len > strlen(end) &&
 		    strcmp(line + len - strlen(end), end) == 0 && !strstr(line, "/../"))
 			cgroup_sweep_dir(line);
 	}
+	return pooled;
 }
 
 int live_sweep(const struct state *state, const struct cgroup_host *host, unsigned *ret_n,
@@ -294,9 +302,11 @@ int live_sweep(const struct state *state, const struct cgroup_host *host, unsign
 			continue;
 		snprintf(cgroup, sizeof(cgroup), "creel/%s", id);
 		if (id[0] == 'i') {
-			live_sweep_groups(fd, id);
+			bool pooled = live_sweep_groups(fd, id);
+
 			cgroup_sweep(host, cgroup); /* killed before it had written them */
-			if (idmap_remove_tree(state, "layers", id, &err) < 0) {
+			if ((pooled && places_sweep(state, id, &err) < 0) ||
+			    idmap_remove_tree(state, "layers", id, &err) < 0) {
 				fprintf(stderr, "creel: %s\n", err.text);
 				fd = fd_close(fd);
 				continue; /* until it can be freed */

@@ -30,7 +30,11 @@ static void base(void)
 	spec = (struct sandbox_spec){
 		.seccomp = seccomp_profile_find("strict"), .hostname = "creel", .limits = &limits};
 	state_ = (struct state){.data = "/S", .run = "/S/run", .root = true};
-	sandbox = (struct sandbox){.spec = &spec, .state = &state_, .live = {.id = "iabc"}};
+	sandbox = (struct sandbox){.spec = &spec,
+				   .state = &state_,
+				   .live = {.id = "iabc"},
+				   .places = PLACES_INIT,
+				   .workspace_fd = -1};
 	sandbox.idmap = (struct idmap){
 		.uids = {{0, 1879048192, 65536}}, .gids = {{0, 1879048192, 65536}}, .n = 1};
 }
@@ -83,6 +87,13 @@ static bool is_known_source(const char *source)
 					    "/S/images/host/skel/usr",
 					    "/S/images/host/skel/dpkg",
 					    "/S/layers/iabc",
+					    "/S/images/sha256-0/root",
+					    "/P/agents/o/a/home",
+					    "/P/agents/o/a/root",
+					    "/P/agents/o/a/workspace",
+					    "/P/workspaces/o/w/files",
+					    "/P/overlays/o/iabc/",
+					    "/P/kept/o/k",
 					    "/usr",
 					    "/dev/null",
 					    "/dev/zero",
@@ -97,7 +108,7 @@ static bool is_known_source(const char *source)
 	for (size_t i = 0; i < spec.n_ro; i++)
 		if (strcmp(source, spec.ro[i].source) == 0)
 			return true;
-	return spec.workspace && strcmp(source, spec.workspace) == 0;
+	return false;
 }
 
 static void check_mount(const struct cell_mount *mount)
@@ -132,6 +143,13 @@ static void check_all(void)
 }
 
 /* Root and rootless, user and --root, with and without what can be asked for. */
+static void layer(const char *path)
+{
+	sandbox.layer_is_directory = true;
+	snprintf(sandbox.places.of[PLACE_LAYER].path, sizeof(sandbox.places.of[0].path), "%s",
+		 path);
+}
+
 static void every_shape_is_sealed(void **state)
 {
 	static const struct sandbox_mount ro[] = {{"/data/a", "/data"}, {"/data/b", "/opt/b"}};
@@ -144,7 +162,8 @@ static void every_shape_is_sealed(void **state)
 			rootless(i % 3 == 2);
 		spec.as_root = i / 3 & 1;
 		spec.workspace = i / 6 & 1 ? "/home/agent/work" : NULL;
-		sandbox.layer_is_directory = i / 12 & 1;
+		if (i / 12 & 1)
+			layer("/S/layers/iabc");
 		spec.script = i / 24 & 1 ? "/home/agent/x.py" : NULL;
 		spec.ro = ro;
 		spec.n_ro = i / 48 ? 2 : 0;
@@ -268,11 +287,89 @@ static void the_layer_is_capped(void **state)
 	assert_true(has_option(&plan.cell.layer, "size", "1073741824"));
 	assert_true(has_option(&plan.cell.layer, "nr_inodes", NULL));
 	assert_true(has_option(find("/dev/shm"), "size", "1073741824"));
-	sandbox.layer_is_directory = true;
+	layer("/S/layers/iabc");
 	make();
 	assert_int_equal(plan.cell.layer.kind, CELL_BIND);
+	assert_int_equal(plan.cell.layer.idmap, 1);
 	assert_string_equal(plan.cell.layer.source, "/S/layers/iabc");
 	assert_true(has_option(find("root"), "volatile", NULL));
+	/* What is kept is synced. */
+	spec.keeps.layer = "k";
+	make();
+	assert_false(has_option(find("root"), "volatile", NULL));
+}
+
+static void place(enum place_kind kind, const char *path)
+{
+	snprintf(sandbox.places.of[kind].path, sizeof(sandbox.places.of[kind].path), "%s", path);
+}
+
+/* What is kept is shown where it belongs, sealed, with the ids that it has on disk. */
+static void what_is_kept(void **state)
+{
+	static const struct image image = {.root = "/S/images/sha256-0/root", .home = "/home/node"};
+
+	(void)state;
+	for (unsigned i = 0; i < 48; i++) {
+		if (i % 3 == 0)
+			base();
+		else
+			rootless(i % 3 == 2);
+		spec.as_root = i / 3 & 1;
+		spec.image = i / 6 & 1 ? &image : NULL;
+		place(PLACE_AGENT, "/P/agents/o/a");
+		if (i / 12 & 1)
+			layer("/P/kept/o/k");
+		sandbox.workspace_fd = 9;
+		if (i / 24 & 1)
+			place(PLACE_WORKSPACE, "/P/workspaces/o/w");
+		check_all();
+		assert_string_equal(find("/workspace")->source,
+				    i / 24 & 1 ? "/P/workspaces/o/w/files"
+					       : "/P/agents/o/a/workspace");
+		assert_string_equal(find(sandbox_home(&spec))->source,
+				    spec.as_root ? "/P/agents/o/a/root" : "/P/agents/o/a/home");
+		assert_int_equal(find("/workspace")->idmap, i % 3 == 0 ? 1 : 0);
+	}
+}
+
+/* The project is below and read-only; only one id of it goes in. */
+static void a_project_is_below_its_changes(void **state)
+{
+	(void)state;
+	for (int user = 0; user < 2; user++) {
+		if (user)
+			rootless(false);
+		else
+			base();
+		spec.keeps.overlay = "/home/agent/project";
+		sandbox.workspace_fd = 9;
+		place(PLACE_OVERLAY, "/P/overlays/o/iabc");
+		check_all();
+		assert_true(find("project")->attr & MOUNT_ATTR_RDONLY);
+		assert_int_equal(find("project")->idmap, user ? 0 : 2);
+		assert_int_equal(find("changes")->idmap, user ? 0 : 1);
+		assert_true(has_option(find("/workspace"), "lowerdir", "project"));
+		assert_true(has_option(find("/workspace"), "upperdir", "changes/upper"));
+		assert_true(has_option(find("/workspace"), "metacopy", "off"));
+		assert_true(has_option(find("/workspace"), "redirect_dir", "nofollow"));
+		assert_int_equal(plan.cell.first_join, user ? 0 : 2);
+	}
+}
+
+/* Another image has its own /usr: nothing of the host's is in the tree. */
+static void an_image_has_nothing_of_the_host(void **state)
+{
+	static const struct image image = {.root = "/S/images/sha256-0/root", .home = "/home/user"};
+
+	(void)state;
+	base();
+	spec.image = &image;
+	spec.as_root = true;
+	make();
+	assert_string_equal(find("lower")->source, image.root);
+	for (size_t i = 0; i < plan.cell.n_mounts; i++)
+		assert_string_not_equal(plan.mounts[i].target, "/usr");
 }
 
 static void ids_are_mapped_as_root_only(void **state)
@@ -321,6 +418,9 @@ int main(void)
 		cmocka_unit_test(the_order_of_mounts),
 		cmocka_unit_test(proc_is_masked),
 		cmocka_unit_test(capabilities_are_the_documented_ones),
+		cmocka_unit_test(what_is_kept),
+		cmocka_unit_test(a_project_is_below_its_changes),
+		cmocka_unit_test(an_image_has_nothing_of_the_host),
 		cmocka_unit_test(mode_bits_need_root_without_a_workspace),
 		cmocka_unit_test(rlimits_are_set),
 		cmocka_unit_test(the_layer_is_capped),
