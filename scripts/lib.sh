@@ -10,8 +10,8 @@ export PATH
 # What a build needs. libc6-dev is only recommended by gcc; uidmap has newuidmap for rootless runs.
 # Read by the scripts that source this file.
 # shellcheck disable=SC2034
-BUILD_PACKAGES='meson ninja-build gcc libc6-dev pkgconf libseccomp-dev libyaml-dev libsodium-dev
-	musl-tools linux-libc-dev uidmap python3'
+BUILD_PACKAGES='meson ninja-build gcc libc6-dev pkgconf libseccomp-dev libyaml-dev libsodium-dev libjansson-dev
+	zlib1g-dev musl-tools linux-libc-dev uidmap python3'
 
 say() {
 	printf '%s\n' "$*"

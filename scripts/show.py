@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The second half of ./demo: an agent's analysis, then a hostile script, each in a sandbox.
+"""The second half of ./demo: an agent's analysis, a hostile script, a change to a project that is
+looked at before it is taken over, and the log of it all.
 
     show.py CREEL
 
@@ -65,7 +66,7 @@ def enforcer(result, limit):
 def show_analysis(creel):
     print(f"{BOLD}1. An agent's Python analyses a CSV: creel run --json --in examples/sales.csv "
           f"--lang python examples/analyse.py{PLAIN}\n")
-    result = run(creel, "--in", EXAMPLES / "sales.csv", "--agent", "analyst", "--timeout", "30s",
+    result = run(creel, "--in", EXAMPLES / "sales.csv", "--agent", "analyst", "--ephemeral", "--timeout", "30s",
                  "--lang", "python", EXAMPLES / "analyse.py")
     print("\n".join("    " + line for line in result["stdout"].splitlines()), "\n")
     if result["exit_code"] != 0:
@@ -199,7 +200,7 @@ def show_attack(creel, outside, label, attack, options, judge):
     targets = {"keys": [outside.canary], "processes": [outside.victim.pid],
                "network": [outside.port, *resolvers()]}.get(attack, [])
     try:
-        result = run(creel, "--agent", "hostile", "--timeout", "20s", *options,
+        result = run(creel, "--agent", "hostile", "--ephemeral", "--timeout", "20s", *options,
                      "--lang", "python", EXAMPLES / "hostile.py", attack, *targets)
         held, why = judge(result, outside)
     except Refused as error:  # nothing ran, so nothing was harmed, but nothing was shown either
@@ -225,6 +226,31 @@ def show_hostile(creel):
     return all(held)
 
 
+def show_project(creel):
+    """A project that a command changes copy-on-write, and the records of all this."""
+    print(f"\n{BOLD}3. Your own project, copy-on-write: creel run --overlay DIR, then creel diff "
+          f"and apply{PLAIN}\n")
+    with tempfile.TemporaryDirectory() as project:
+        file = pathlib.Path(project, "greeting.txt")
+        file.write_text("hello\n")
+        result = run(creel, "--overlay", project, "--", "sh", "-c", "echo world >> greeting.txt")
+        untouched = file.read_text() == "hello\n"
+        print(f"    afterwards greeting.txt is {'as it was' if untouched else 'CHANGED'}; "
+              "creel diff ID:")
+        patch = subprocess.run([creel, "diff", result["id"]], capture_output=True, text=True,
+                               timeout=60, check=False).stdout
+        print("".join(f"      {line}\n" for line in patch.splitlines()[2:]), end="")
+        subprocess.run([creel, "apply", result["id"]], stdout=subprocess.DEVNULL, timeout=60,
+                       check=False)
+        applied = file.read_text() == "hello\nworld\n"
+        print(f"    after creel apply ID it is {'changed' if applied else 'NOT CHANGED'}")
+    print(f"\n{BOLD}4. What ran, provably: creel audit verify{PLAIN}\n")
+    verified = subprocess.run([creel, "audit", "verify"], capture_output=True, text=True,
+                              timeout=60, check=False)
+    print(f"    {verified.stdout.strip() or verified.stderr.strip()}")
+    return untouched and applied and verified.returncode == 0
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -234,7 +260,8 @@ def main():
     except Refused as error:
         print(f"demo: no sandbox: {error}", file=sys.stderr)
         return 2
-    return 0 if show_hostile(creel) and analysed else 1
+    held = show_hostile(creel)
+    return 0 if show_project(creel) and held and analysed else 1
 
 
 if __name__ == "__main__":

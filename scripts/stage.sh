@@ -208,7 +208,7 @@ stage_unit() {
 }
 
 # What ./check installs may not be skipped for want of it.
-REQUIRED=python,numpy,node,bash,sh,r,sqlite,perl,awk,tcl,vim.tiny,vi,nano,strace,dpkg
+REQUIRED=python,numpy,node,bash,sh,r,sqlite,perl,awk,tcl,vim.tiny,vi,nano,strace,dpkg,image
 
 # suite NAME: one pytest suite, and a verdict on what it skipped.
 suite() {

@@ -4,11 +4,12 @@
  * thing where that is possible; the last one starts a real sandbox. A check that fails prints the
  * exact fix.
  */
+#include "ceilings.h"
 #include "cgroup.h"
 #include "creel.h"
 #include "idmap.h"
 #include "io.h"
-#include "json.h"
+#include "jsonw.h"
 #include "lang.h"
 #include "options.h"
 #include "plan.h"
@@ -20,6 +21,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/fanotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -188,8 +190,82 @@ static void check_languages(struct doctor *doctor)
 {
 	char list[400];
 
-	lang_list(list, sizeof(list));
+	lang_list(NULL, list, sizeof(list));
 	add(doctor, "languages", VERDICT_OK, "", "%s", list);
+}
+
+static bool has_program(const char *name)
+{
+	static const char *const places[] = {"/usr/bin", "/usr/sbin",	   "/bin",
+					     "/sbin",	 "/usr/local/bin", "/usr/local/sbin"};
+	char path[64];
+
+	for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+		snprintf(path, sizeof(path), "%s/%s", places[i], name);
+		if (access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What builds and fetches images is run as programs. */
+static void check_images(struct doctor *doctor)
+{
+	static const struct {
+		const char *program, *what;
+	} needed[] = {{"mmdebstrap", "creel image build"},
+		      {"skopeo", "creel image pull and import"},
+		      {"umoci", "creel image pull and import"}};
+
+	for (size_t i = 0; i < ELEMENTSOF(needed); i++) {
+		char fix[80];
+
+		snprintf(fix, sizeof(fix), "apt-get install %s", needed[i].program);
+		if (has_program(needed[i].program))
+			add(doctor, needed[i].program, VERDICT_OK, "", "%s", needed[i].what);
+		else
+			add(doctor, needed[i].program, VERDICT_LESS, fix, "missing: no %s",
+			    needed[i].what);
+	}
+}
+
+/* What agents, workspaces and layers are kept in; nothing is made for the look. */
+static void check_store(struct doctor *doctor)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(CEIL_SMALL_FILE);
+	bool btrfs = io_read_file(AT_FDCWD, "/proc/filesystems", &text) == 0 &&
+		     strstr(text.data, "btrfs");
+	const char *lacks = access("/dev/loop-control", F_OK) < 0 ? "loop devices"
+			    : !has_program("mkfs.btrfs")	  ? "mkfs.btrfs"
+								  : NULL;
+
+	if (!doctor->root)
+		add(doctor, "kept files", VERDICT_LESS, "only root has a pool with hard limits",
+		    "plain directories; --disk is watched");
+	else if (lacks)
+		add(doctor, "kept files", VERDICT_LESS,
+		    "apt-get install btrfs-progs; modprobe loop btrfs",
+		    "plain directories, --disk is watched: no %s", lacks);
+	else
+		add(doctor, "kept files", VERDICT_OK, "",
+		    "btrfs pool with hard limits, made at first need%s",
+		    btrfs ? "" : " (the btrfs module is not loaded yet)");
+}
+
+static void check_access(struct doctor *doctor)
+{
+	_cleanup_close_ int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC, O_RDONLY);
+	int error = errno;
+
+	if (doctor->root && fd >= 0)
+		add(doctor, "file access", VERDICT_OK, "",
+		    "files that are read, written and executed are recorded");
+	else if (doctor->root)
+		add(doctor, "file access", VERDICT_LESS, "raise fs.fanotify.max_user_groups",
+		    "not recorded: fanotify: %s", strerror(error));
+	else
+		add(doctor, "file access", VERDICT_LESS, "only root may watch mounts",
+		    "changes are recorded, reads are not");
 }
 
 static void check_levels(struct doctor *doctor)
@@ -213,7 +289,9 @@ static void check_sandbox(struct doctor *doctor)
 		.sandbox = {.seccomp = seccomp_profile_find("strict"),
 			    .hostname = "creel",
 			    .limits = &limits,
+			    .keeps.org = "local",
 			    .read_back = true},
+		.identity = {.session = "doctor", .words = argv},
 		.argv = argv,
 		.env = env,
 		.cwd = "/",
@@ -262,25 +340,25 @@ static void print_text(const struct doctor *doctor)
 static int print_json(const struct doctor *doctor, bool works)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1u << 20);
-	struct json json;
+	struct jsonw json;
 
-	json_init(&json, &out);
-	json_object(&json, NULL);
-	json_bool(&json, "works", works);
-	json_bool(&json, "root", doctor->root);
-	json_object(&json, "checks");
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
+	jsonw_bool(&json, "works", works);
+	jsonw_bool(&json, "root", doctor->root);
+	jsonw_object(&json, "checks");
 	for (size_t i = 0; i < doctor->n; i++) {
 		const struct check *check = &doctor->checks[i];
 
-		json_object(&json, check->name);
-		json_string(&json, "state", verdict_names[check->verdict]);
-		json_string(&json, "found", check->found);
-		json_string(&json, "fix", *check->fix ? check->fix : NULL);
-		json_object_end(&json);
+		jsonw_object(&json, check->name);
+		jsonw_string(&json, "state", verdict_names[check->verdict]);
+		jsonw_string(&json, "found", check->found);
+		jsonw_string(&json, "fix", *check->fix ? check->fix : NULL);
+		jsonw_object_end(&json);
 	}
-	json_object_end(&json);
-	json_object_end(&json);
-	if (json_done(&json) < 0)
+	jsonw_object_end(&json);
+	jsonw_object_end(&json);
+	if (jsonw_done(&json) < 0)
 		return CREEL_EXIT_FAILED;
 	puts(out.data);
 	return 0;
@@ -317,6 +395,9 @@ int cmd_doctor(int argc, char **argv)
 	check_landlock(&doctor);
 	check_cgroups(&doctor);
 	check_languages(&doctor);
+	check_images(&doctor);
+	check_store(&doctor);
+	check_access(&doctor);
 	check_levels(&doctor);
 	check_sandbox(&doctor);
 	cgroup_host_leave(&doctor.host);

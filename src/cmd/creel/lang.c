@@ -3,6 +3,9 @@
 #include "lang.h"
 
 #include "cleanup.h"
+#include "fs.h"
+
+#include <fcntl.h>
 
 #include "banned.h"
 
@@ -37,20 +40,33 @@ const struct lang *lang_find(const char *name)
 	return NULL;
 }
 
-const char *lang_program(const struct lang *lang, char *ret, size_t size)
+/* Links of an image are followed inside it: they may be absolute, and are somebody else's. */
+static bool lang_is_there(const char *root, const char *path)
+{
+	_cleanup_close_ int at = root ? open(root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+	_cleanup_close_ int fd = -EBADF;
+	struct stat st;
+
+	if (!root)
+		return access(path, X_OK) == 0;
+	fd = at < 0 ? -EBADF : fs_open_inside(at, path, O_PATH);
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_mode & 0111;
+}
+
+const char *lang_program(const struct lang *lang, const char *root, char *ret, size_t size)
 {
 	static const char *const places[] = {"/usr/bin", "/usr/local/bin"};
 
 	for (size_t i = 0; i < ELEMENTSOF(lang->programs) && lang->programs[i]; i++)
 		for (size_t k = 0; k < ELEMENTSOF(places); k++) {
 			snprintf(ret, size, "%s/%s", places[k], lang->programs[i]);
-			if (access(ret, X_OK) == 0)
+			if (lang_is_there(root, ret))
 				return ret;
 		}
 	return NULL;
 }
 
-void lang_list(char *ret, size_t size)
+void lang_list(const char *root, char *ret, size_t size)
 {
 	char path[128];
 	size_t len = 0;
@@ -58,7 +74,8 @@ void lang_list(char *ret, size_t size)
 	*ret = '\0';
 	for (int found = 1; found >= 0; found--)
 		for (size_t i = 0; i < lang_count && len < size; i++) {
-			if ((lang_program(&lang_table[i], path, sizeof(path)) != NULL) != found)
+			if ((lang_program(&lang_table[i], root, path, sizeof(path)) != NULL) !=
+			    found)
 				continue;
 			len += (size_t)snprintf(ret + len, size - len, "%s%s%s", len ? ", " : "",
 						lang_table[i].names[0],

@@ -17,7 +17,7 @@ extern const struct lang lang_table[];
 extern const size_t lang_count;
 
 const struct lang *lang_find(const char *name);
-/* The path of the interpreter in the image host, or NULL. */
-const char *lang_program(const struct lang *lang, char *ret, size_t size);
+/* The path of the interpreter in the image whose root is given (NULL: host), or NULL. */
+const char *lang_program(const struct lang *lang, const char *root, char *ret, size_t size);
 /* "python, node, …": those that are found first, the others in brackets. */
-void lang_list(char *ret, size_t size);
+void lang_list(const char *root, char *ret, size_t size);

@@ -18,6 +18,22 @@ static const struct {
 	 "Looks at the kernel and at this user, starts a sandbox as a test, and prints what "
 	 "works,\n"
 	 "what is missing and the exact fix. Exits with 0 if sandboxes work here, else 1.\n"},
+	{"image", "root filesystems: what is there, build, pull, import, remove", cmd_image,
+	 image_usage},
+	{"diff", "what a run with --overlay changed", cmd_diff, diff_usage},
+	{"apply", "take a run's changes over into the directory", cmd_apply, apply_usage},
+	{"discard", "forget a run's changes", cmd_discard, discard_usage},
+	{"agent", "what agents keep: list, remove, path", cmd_kept, agent_usage},
+	{"workspace", "named workspaces: list, remove, path", cmd_kept, workspace_usage},
+	{"layer", "layers of --keep: list, remove, path", cmd_kept, layer_usage},
+	{"audit", "the log of every run: show, search, verify, prove", cmd_audit,
+	 "usage: creel audit COMMAND [OPTION]...; creel audit --help lists them\n"},
+	{"rerun", "a run of the log once more, and what comes out differently", cmd_rerun,
+	 "usage: creel rerun [--json] [--org ORG] [--state DIR] [--env K=V]... SEQ|RUN\n\n"
+	 "Runs the command of a record again: the same image, options, inputs and code, with its\n"
+	 "standard input from here. Tells what differs: inputs, exit code, output, changed files.\n"
+	 "Values of environment variables are not in the log: give them again. Exits with 0 if\n"
+	 "nothing differs, 1 if something does.\n"},
 	{"wait", "wait for a detached run; exits with its code", cmd_wait,
 	 "usage: creel wait [--json] [--state DIR] ID\n\n"
 	 "Waits for the run that creel run --detach started and exits with its exit code.\n"
@@ -38,7 +54,7 @@ static void usage(FILE *out)
 	      "usage: creel COMMAND [OPTION]...\n\n",
 	      out);
 	for (size_t i = 0; i < ELEMENTSOF(commands); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].what);
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].what);
 	fputs("\ncreel help COMMAND tells more; start with creel doctor. creel --version.\n", out);
 }
 

@@ -5,9 +5,10 @@
 #include "config.h"
 #include "creel.h"
 #include "fs.h"
-#include "json.h"
+#include "jsonw.h"
 #include "lang.h"
 #include "parse.h"
+#include "sha.h"
 
 #include <linux/magic.h>
 #include <sys/stat.h>
@@ -154,14 +155,23 @@ static int set_ro(struct options *options, const struct option *option, const ch
 		  struct err *err)
 {
 	char source[CEIL_PATH], target[CEIL_PATH];
-	const char *colon = strrchr(value, ':'), *why;
-	struct sandbox_mount mount;
+	const char *stated = strstr(value, ":sha256="), *why, *colon;
+	struct sandbox_mount mount = {.stated = stated ? stated + strlen(":sha256=") : NULL};
+	char given[2 * CEIL_PATH];
 
-	if (!colon || colon == value || !colon[1])
+	if (stated && (strlen(mount.stated) != SHA_HEX ||
+		       mount.stated[strspn(mount.stated, "0123456789abcdef")]))
+		return bad(err, option, value, "sha256= needs 64 digits of 0-9 and a-f");
+	if (snprintf(given, sizeof(given), "%.*s",
+		     (int)(stated ? (size_t)(stated - value) : strlen(value)),
+		     value) >= (int)sizeof(given))
+		return bad(err, option, value, "it is too long");
+	colon = strrchr(given, ':');
+	if (!colon || colon == given || !colon[1])
 		return bad(err, option, value, "it must be SRC:DST");
 	if (options->n_ro >= CEIL_MOUNTS)
 		return bad(err, option, value, "too many of them");
-	if (snprintf(source, sizeof(source), "%.*s", (int)(colon - value), value) >=
+	if (snprintf(source, sizeof(source), "%.*s", (int)(colon - given), given) >=
 	    (int)sizeof(source))
 		return bad(err, option, value, "SRC is too long");
 	mount.source = realpath(source, NULL);
@@ -222,7 +232,7 @@ static int set_label(struct options *options, const struct option *option, const
 {
 	if (value[0] == '=' || !strchr(value, '='))
 		return bad(err, option, value, "it must be KEY=VALUE");
-	if (!json_is_utf8(value, strlen(value)))
+	if (!jsonw_is_utf8(value, strlen(value)))
 		return bad(err, option, value, "it must be UTF-8");
 	if (strcspn(value, "=") > 128 || strlen(value) > 4096)
 		return bad(err, option, value, "at most 128 bytes of KEY and 4096 in all");
@@ -234,15 +244,6 @@ static int set_label(struct options *options, const struct option *option, const
 	if (options->n_labels >= CEIL_LABELS)
 		return bad(err, option, value, "too many of them");
 	options->labels[options->n_labels++] = value;
-	return 0;
-}
-
-static int set_image(struct options *options, const struct option *option, const char *value,
-		     struct err *err)
-{
-	if (strcmp(value, "host") != 0)
-		return bad(err, option, value, "there is no such image; this version has: host");
-	options->image = value;
 	return 0;
 }
 
@@ -327,12 +328,99 @@ static int set_directory(struct options *options, const struct option *option, c
 	return 0;
 }
 
+/* A directory has a slash in its path; what has none is the name of a workspace that is kept. */
+static int set_workspace(struct options *options, const struct option *option, const char *value,
+			 struct err *err)
+{
+	struct stat st;
+
+	options->workspace = options->workspace_name = NULL;
+	if (strchr(value, '/') || strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+		return set_directory(options, option, value, err);
+	if (parse_name(value) < 0)
+		return bad(err, option, value,
+			   "a directory needs a slash (./DIR), a name only letters, digits, '.', "
+			   "'_' and '-'");
+	/* What was meant is not clear, and one of the two would be written to by mistake. */
+	if (stat(value, &st) == 0 && S_ISDIR(st.st_mode))
+		return bad(err, option, value,
+			   "is a directory here: write ./NAME for it, or choose another name for a "
+			   "workspace that creel keeps");
+	options->workspace_name = value;
+	return 0;
+}
+
+static int set_name(struct options *options, const struct option *option, const char *value,
+		    struct err *err)
+{
+	if (parse_name(value) < 0)
+		return bad(err, option, value,
+			   "it must be 1 to 64 letters, digits, '.', '_' and '-', the first a "
+			   "letter or digit");
+	return set_string(options, option, value, err);
+}
+
+static int set_continue(struct options *options, const struct option *option, const char *value,
+			struct err *err)
+{
+	if (strlen(value) != SANDBOX_ID_LEN || parse_name(value) < 0)
+		return bad(err, option, value, "it must be the id of a run; creel diff lists them");
+	options->overlay_id = value;
+	return 0;
+}
+
+static int set_witness(struct options *options, const struct option *option, const char *value,
+		       struct err *err)
+{
+	if (!*value)
+		return bad(err, option, "''", "it needs a value");
+	if (options->n_witnesses >= OPTIONS_WITNESSES_MAX)
+		return bad(err, option, value, "too many of them");
+	options->witnesses[options->n_witnesses++] = value;
+	return 0;
+}
+
+/* "stdout=full,argv=hash": what is not named stays as it is; "all" stands for each. */
+static int set_audit(struct options *options, const struct option *option, const char *value,
+		     struct err *err)
+{
+	static const char *const modes[] = {
+		[AUDIT_KEEP_FULL] = "full", [AUDIT_KEEP_HASH] = "hash", [AUDIT_KEEP_OFF] = "off"};
+	const char *p = value;
+
+	while (*p) {
+		size_t name = strcspn(p, "=,"), len = strcspn(p, ",");
+		const char *mode = p + name + 1;
+		size_t n_mode = name < len ? len - name - 1 : 0;
+		bool all = name == 3 && memcmp(p, "all", 3) == 0, known = all;
+		size_t m;
+
+		for (m = 0; m < ELEMENTSOF(modes); m++)
+			if (strlen(modes[m]) == n_mode && memcmp(modes[m], mode, n_mode) == 0)
+				break;
+		for (size_t i = 0; m < ELEMENTSOF(modes) && i < RUN_PAYLOAD_MAX; i++)
+			if (all || (strlen(run_payload_names[i]) == name &&
+				    memcmp(run_payload_names[i], p, name) == 0)) {
+				options->audit[i] = (enum audit_keep)m;
+				known = true;
+			}
+		if (m == ELEMENTSOF(modes) || !known)
+			return bad(
+				err, option, value,
+				"it must be a list like argv=hash,stdout=full: one of code, argv, "
+				"env, inputs, stdout, stderr, changes, files, all; full, hash or "
+				"off");
+		p += len + (p[len] == ',');
+	}
+	return *value ? 0 : bad(err, option, "''", "it needs a value");
+}
+
 static int set_identity(struct options *options, const struct option *option, const char *value,
 			struct err *err)
 {
 	if (!*value || strlen(value) > 128)
 		return bad(err, option, value, "it must have 1 to 128 characters");
-	if (!json_is_utf8(value, strlen(value)))
+	if (!jsonw_is_utf8(value, strlen(value)))
 		return bad(err, option, value, "it must be UTF-8");
 	for (const char *p = value; *p; p++)
 		if ((unsigned char)*p < 0x21 || *p == '/' || *p == 0x7f)
@@ -346,7 +434,7 @@ static int set_lang(struct options *options, const struct option *option, const 
 	char known[512];
 
 	if (!lang_find(value)) {
-		lang_list(known, sizeof(known));
+		lang_list(NULL, known, sizeof(known));
 		return err_set(err, EINVAL, "options", "--%s %s: no such language; there are: %s",
 			       option->name, value, known);
 	}
@@ -359,10 +447,18 @@ static int set_lang(struct options *options, const struct option *option, const 
 static const struct option option_table[] = {
 	{"lang", "LANG", "run FILE, or the code of -c, with the interpreter of LANG", set_lang, 0},
 	{"c", "CODE", "code for --lang", set_string, AT(code)},
-	{"image", "NAME", "root filesystem: host (the machine's own /usr)", set_image, 0},
-	{"workspace", "DIR", "a host directory, read-write at /workspace", set_directory,
+	{"image", "NAME", "root filesystem: host (this machine's /usr) or of creel image ls",
+	 set_string, AT(image)},
+	{"workspace", "DIR|NAME",
+	 "at /workspace, read-write: a host directory, or what creel keeps", set_workspace,
 	 AT(workspace)},
-	{"ro", "SRC:DST", "a host file or directory, read-only inside (repeatable)", set_ro, 0},
+	{"overlay", "DIR", "at /workspace, copy-on-write: a host directory; then creel diff",
+	 set_directory, AT(overlay)},
+	{"continue", "ID", "go on with what the run ID changed by --overlay", set_continue, 0},
+	{"keep", "NAME", "keep all that is written, for the next run with --keep NAME", set_name,
+	 AT(keep)},
+	{"ro", "SRC:DST", "a host file or directory, read-only; :sha256=HEX states its hash",
+	 set_ro, 0},
 	{"in", "PATH", "copy a file or directory into /workspace (repeatable)", set_in, 0},
 	{"out", "DIR", "put what is new or changed in /workspace there afterwards", set_directory,
 	 AT(out)},
@@ -375,7 +471,8 @@ static const struct option option_table[] = {
 	{"cpus", "N", "CPUs, fractions allowed (2)", set_cpus, LIMIT_CPUS},
 	{"cpu-time", "TIME", "CPU time of all processes together (none)", set_time, LIMIT_CPU_TIME},
 	{"pids", "N", "processes and threads (512)", set_count, LIMIT_PIDS},
-	{"disk", "SIZE", "what may be written outside --workspace (1G)", set_size, LIMIT_DISK},
+	{"disk", "SIZE", "what may be written to the layer (1G), and to what is kept (10G)",
+	 set_size, LIMIT_DISK},
 	{"write-total", "SIZE", "bytes written to block devices (none)", set_size,
 	 LIMIT_WRITE_TOTAL},
 	{"io", "SIZE", "bytes per second, reading and writing each (none)", set_size, LIMIT_IO},
@@ -389,12 +486,17 @@ static const struct option option_table[] = {
 	 AT(detach)},
 	{"json", NULL, "print one result object instead of the command's output", set_flag,
 	 AT(json)},
-	{"org", "NAME", "identity: organisation", set_identity, AT(org)},
+	{"org", "NAME", "identity: organisation (local)", set_name, AT(org)},
 	{"user-id", "NAME", "identity: user", set_identity, AT(user_id)},
-	{"agent", "NAME", "identity: agent", set_identity, AT(agent)},
+	{"agent", "NAME", "identity: agent; its home and /workspace are kept", set_name, AT(agent)},
+	{"ephemeral", NULL, "keep nothing of --agent's", set_flag, AT(ephemeral)},
 	{"skill", "NAME", "identity: skill", set_identity, AT(skill)},
 	{"session", "NAME", "identity: session", set_identity, AT(session)},
 	{"label", "K=V", "a label that comes back in the result (repeatable)", set_label, 0},
+	{"audit", "LIST", "what the log keeps: argv=full,stdout=hash,env=off,… (see man creel)",
+	 set_audit, 0},
+	{"witness", "FILE|URL", "hand the log's checkpoint on after the run (repeatable)",
+	 set_witness, 0},
 	{"profile", "NAME", "options of this name in the configuration file", set_string,
 	 AT(profile)},
 	{"state", "DIR", "keep all state below DIR (also CREEL_STATE)", set_string, AT(state)},
@@ -476,6 +578,9 @@ static void options_defaults(struct options *options)
 {
 	*options = (struct options){
 		.image = "host",
+		.org = "local",
+		.audit = {[RUN_PAYLOAD_STDOUT] = AUDIT_KEEP_HASH,
+			  [RUN_PAYLOAD_STDERR] = AUDIT_KEEP_HASH},
 		.hostname = "creel",
 		.cwd = "/workspace",
 		.seccomp = seccomp_profile_find("strict"),
@@ -505,6 +610,28 @@ static int options_check(struct options *options, struct err *err)
 		return err_set(err, EINVAL, "options",
 			       "--out %s lies in --workspace %s, which the command can change",
 			       options->out, options->workspace);
+	if (!!options->workspace + !!options->workspace_name +
+		    (options->overlay || options->overlay_id) >
+	    1)
+		return err_set(
+			err, EINVAL, "options",
+			"--workspace and --overlay or --continue exclude each other: there is "
+			"one /workspace");
+	if (options->overlay && options->overlay_id)
+		return err_set(err, EINVAL, "options",
+			       "--continue %s knows its directory: leave --overlay out",
+			       options->overlay_id);
+	if (options->ephemeral && (!options->agent || options->keep))
+		return err_set(err, EINVAL, "options",
+			       options->agent ? "--ephemeral and --keep exclude each other"
+					      : "--ephemeral is for --agent");
+	for (int i = RUN_PAYLOAD_STDOUT; i <= RUN_PAYLOAD_STDERR; i++)
+		if (options->audit[i] == AUDIT_KEEP_FULL && !options->json && !options->detach &&
+		    !options->limits.of[LIMIT_OUTPUT].named)
+			return err_set(
+				err, EINVAL, "options",
+				"--audit %s=full keeps all of it: name its most with --output",
+				run_payload_names[i]);
 	if (options->tty == OPTIONS_TTY_ON && options->detach)
 		return err_set(err, EINVAL, "options", "--detach has no terminal");
 	for (size_t i = 0; i < options->n_ro; i++)

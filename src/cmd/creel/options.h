@@ -5,7 +5,7 @@
  */
 #include "ceilings.h"
 #include "limit.h"
-#include "sandbox.h"
+#include "run.h"
 #include "seccomp.h"
 
 #include <stdbool.h>
@@ -13,15 +13,21 @@
 
 struct err;
 
-#define OPTIONS_IN_MAX	64
-#define OPTIONS_ENV_MAX 1024
+#define OPTIONS_IN_MAX	      64
+#define OPTIONS_ENV_MAX	      1024
+#define OPTIONS_WITNESSES_MAX 8
 
 enum options_tty { OPTIONS_TTY_AUTO, OPTIONS_TTY_ON, OPTIONS_TTY_OFF };
 
 /* Strings point into argv, or into the profile's storage, which lives as long as the program. */
 struct options {
 	const char *image, *workspace, *out, *cwd, *hostname, *lang, *code, *state;
+	const char *workspace_name; /* --workspace NAME; `workspace` is a directory's path */
+	const char *overlay, *overlay_id, *keep;
 	const char *org, *user_id, *agent, *skill, *session;
+	const char *witnesses[OPTIONS_WITNESSES_MAX];
+	size_t n_witnesses;
+	enum audit_keep audit[RUN_PAYLOAD_MAX];
 	const char *profile, *level; /* level: NULL if none was named */
 	struct sandbox_mount ro[CEIL_MOUNTS];
 	size_t n_ro;
@@ -33,7 +39,7 @@ struct options {
 	size_t n_labels;
 	struct limits limits;
 	const struct seccomp_profile *seccomp;
-	bool as_root, json, detach, help;
+	bool as_root, ephemeral, json, detach, help;
 	enum options_tty tty;
 	char **argv; /* the command, or the file and arguments with --lang */
 	int argc;

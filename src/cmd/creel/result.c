@@ -2,190 +2,230 @@
 /* result.c: see result.h. */
 #include "result.h"
 
-void result_error(struct json *json, const struct err *err)
+void result_error(struct jsonw *json, const struct err *err)
 {
-	json_object(json, "error");
-	json_string(json, "module", err->module);
-	json_i64(json, "errno", err->code);
-	json_string(json, "message", err->text);
-	json_object_end(json);
+	jsonw_object(json, "error");
+	jsonw_string(json, "module", err->module);
+	jsonw_i64(json, "errno", err->code);
+	jsonw_string(json, "message", err->text);
+	jsonw_object_end(json);
 }
 
-static void result_usage(struct json *json, const struct run_result *result)
+static void result_usage(struct jsonw *json, const struct run_result *result)
 {
 	const struct cgroup_usage *usage = &result->usage;
 
-	json_object(json, "usage");
-	json_u64(json, "cpu_user_ms", usage->cpu_user_us / 1000);
-	json_u64(json, "cpu_system_ms", usage->cpu_system_us / 1000);
-	json_u64(json, "memory_peak_bytes", usage->memory_peak_bytes);
-	json_u64(json, "io_read_bytes", usage->io_read_bytes);
-	json_u64(json, "io_write_bytes", usage->io_write_bytes);
-	json_u64(json, "pids_peak", usage->pids_peak);
-	json_u64(json, "disk_bytes", result->disk_bytes);
-	json_object_end(json);
+	jsonw_object(json, "usage");
+	jsonw_u64(json, "cpu_user_ms", usage->cpu_user_us / 1000);
+	jsonw_u64(json, "cpu_system_ms", usage->cpu_system_us / 1000);
+	jsonw_u64(json, "memory_peak_bytes", usage->memory_peak_bytes);
+	jsonw_u64(json, "io_read_bytes", usage->io_read_bytes);
+	jsonw_u64(json, "io_write_bytes", usage->io_write_bytes);
+	jsonw_u64(json, "pids_peak", usage->pids_peak);
+	jsonw_u64(json, "disk_bytes", result->disk_bytes);
+	jsonw_object_end(json);
 }
 
-static void result_namespaces(struct json *json, const struct sandbox_readback *r)
+static void result_namespaces(struct jsonw *json, const struct sandbox_readback *r)
 {
-	json_object(json, "namespaces");
+	jsonw_object(json, "namespaces");
 	for (size_t i = 0; i < ELEMENTSOF(r->ns); i++) {
-		json_object(json, sandbox_ns_names[i]);
-		json_string(json, "id", r->ns[i]);
-		json_bool(json, "own", r->ns_own[i]);
-		json_object_end(json);
+		jsonw_object(json, sandbox_ns_names[i]);
+		jsonw_string(json, "id", r->ns[i]);
+		jsonw_bool(json, "own", r->ns_own[i]);
+		jsonw_object_end(json);
 	}
-	json_object_end(json);
+	jsonw_object_end(json);
 }
 
-static void result_layers(struct json *json, const struct options *options,
+static void result_layers(struct jsonw *json, const struct options *options,
 			  const struct run_result *result)
 {
 	const struct sandbox_readback *r = &result->readback;
 
-	json_object(json, "layers");
+	jsonw_object(json, "layers");
 	result_namespaces(json, r);
-	json_object(json, "seccomp");
-	json_i64(json, "mode", r->seccomp);
-	json_i64(json, "filters", r->seccomp_filters);
-	json_string(json, "profile", options->seccomp->name);
-	json_u64(json, "calls_allowed", options->seccomp->calls);
-	json_object_end(json);
-	json_bool(json, "no_new_privs", r->no_new_privs == 1);
-	json_object(json, "capabilities"); /* of init; a command of --user has none at all */
-	json_string(json, "effective", r->cap_eff);
-	json_string(json, "permitted", r->cap_prm);
-	json_string(json, "bounding", r->cap_bnd);
-	json_string(json, "inheritable", r->cap_inh);
-	json_string(json, "ambient", r->cap_amb);
-	json_object_end(json);
-	json_string(json, "uid_map", r->uid_map);
-	json_object(json, "root");
-	json_string(json, "type", r->root_fs);
-	json_string(json, "options", r->root_flags);
-	json_object_end(json);
+	jsonw_object(json, "seccomp");
+	jsonw_i64(json, "mode", r->seccomp);
+	jsonw_i64(json, "filters", r->seccomp_filters);
+	jsonw_string(json, "profile", options->seccomp->name);
+	jsonw_u64(json, "calls_allowed", options->seccomp->calls);
+	jsonw_object_end(json);
+	jsonw_bool(json, "no_new_privs", r->no_new_privs == 1);
+	jsonw_object(json, "capabilities"); /* of init; a command of --user has none at all */
+	jsonw_string(json, "effective", r->cap_eff);
+	jsonw_string(json, "permitted", r->cap_prm);
+	jsonw_string(json, "bounding", r->cap_bnd);
+	jsonw_string(json, "inheritable", r->cap_inh);
+	jsonw_string(json, "ambient", r->cap_amb);
+	jsonw_object_end(json);
+	jsonw_string(json, "uid_map", r->uid_map);
+	jsonw_object(json, "root");
+	jsonw_string(json, "type", r->root_fs);
+	jsonw_string(json, "options", r->root_flags);
+	jsonw_object_end(json);
 	if (r->landlock_abi >= 2)
-		json_u64(json, "landlock_abi", (uint64_t)r->landlock_abi);
+		jsonw_u64(json, "landlock_abi", (uint64_t)r->landlock_abi);
 	else
-		json_null(json, "landlock_abi");
-	json_object_end(json);
+		jsonw_null(json, "landlock_abi");
+	jsonw_object_end(json);
 }
 
-static void result_limits(struct json *json, const struct options *options)
+static void result_limits(struct jsonw *json, const struct options *options)
 {
-	json_object(json, "limits");
+	jsonw_object(json, "limits");
 	for (int i = 0; i < LIMIT_MAX; i++) {
 		const struct limit *limit = &options->limits.of[i];
 
-		json_object(json, limit_names[i]);
+		jsonw_object(json, limit_names[i]);
 		if (!limit->value)
-			json_null(json, "asked");
+			jsonw_null(json, "asked");
 		else if (i == LIMIT_CPUS && limit->value % 1000) {
 			char text[32];
 
 			snprintf(text, sizeof(text), "%llu.%03llu",
 				 (unsigned long long)limit->value / 1000,
 				 (unsigned long long)limit->value % 1000);
-			json_string(json, "asked", text);
+			jsonw_string(json, "asked", text);
 		} else {
-			json_u64(json, "asked",
-				 i == LIMIT_CPUS ? limit->value / 1000 : limit->value);
+			jsonw_u64(json, "asked",
+				  i == LIMIT_CPUS ? limit->value / 1000 : limit->value);
 		}
-		json_bool(json, "named", limit->named);
-		json_string(json, "enforced_by", limit->value ? limit->enforced_by : NULL);
-		json_object_end(json);
+		jsonw_bool(json, "named", limit->named);
+		jsonw_string(json, "enforced_by", limit->value ? limit->enforced_by : NULL);
+		jsonw_object_end(json);
 	}
-	json_object_end(json);
+	jsonw_object_end(json);
 }
 
-static void result_identity(struct json *json, const struct options *options)
+static void result_identity(struct jsonw *json, const struct options *options)
 {
-	json_object(json, "identity");
-	json_string(json, "org", options->org);
-	json_string(json, "user", options->user_id);
-	json_string(json, "agent", options->agent);
-	json_string(json, "skill", options->skill);
-	json_string(json, "session", options->session);
-	json_object_end(json);
-	json_object(json, "labels");
+	jsonw_object(json, "identity");
+	jsonw_string(json, "org", options->org);
+	jsonw_string(json, "user", options->user_id);
+	jsonw_string(json, "agent", options->agent);
+	jsonw_string(json, "skill", options->skill);
+	jsonw_string(json, "session", options->session);
+	jsonw_object_end(json);
+	jsonw_object(json, "labels");
 	for (size_t i = 0; i < options->n_labels; i++) {
 		const char *equals = strchr(options->labels[i], '=');
 		char key[256];
 
 		snprintf(key, sizeof(key), "%.*s", (int)(equals - options->labels[i]),
 			 options->labels[i]);
-		json_string(json, key, equals + 1);
+		jsonw_string(json, key, equals + 1);
 	}
-	json_object_end(json);
+	jsonw_object_end(json);
 }
 
-static void result_attempts(struct json *json, const struct run_result *result)
+static void result_attempts(struct jsonw *json, const struct run_result *result)
 {
-	json_array(json, "refused_calls");
+	jsonw_array(json, "refused_calls");
 	for (size_t i = 0; i < result->n_attempts; i++) {
 		const char *name = seccomp_recorded_name(result->attempts[i].number);
 
-		json_object(json, NULL);
-		json_string(json, "call", name ? name : "?");
-		json_u64(json, "count", result->attempts[i].count);
-		json_object_end(json);
+		jsonw_object(json, NULL);
+		jsonw_string(json, "call", name ? name : "?");
+		jsonw_u64(json, "count", result->attempts[i].count);
+		jsonw_object_end(json);
 	}
-	json_array_end(json);
+	jsonw_array_end(json);
+}
+
+static void result_audit(struct jsonw *json, const struct options *options,
+			 const struct run_result *result)
+{
+	const struct run_audit *audit = &result->audit;
+
+	jsonw_object(json, "audit");
+	jsonw_string(json, "org", options->org);
+	jsonw_u64(json, "start", audit->start);
+	if (audit->end == AUDIT_NONE)
+		jsonw_null(json, "end");
+	else
+		jsonw_u64(json, "end", audit->end);
+	jsonw_string(json, "checkpoint", audit->checkpoint.data);
+	if (audit->err.code)
+		result_error(json, &audit->err);
+	jsonw_object_end(json);
+}
+
+/* What outlives the run, by the names that the command line takes. */
+static void result_kept(struct jsonw *json, const struct options *options,
+			const struct run_result *result)
+{
+	jsonw_object(json, "kept");
+	jsonw_string(json, "agent", options->ephemeral ? NULL : options->agent);
+	jsonw_string(json, "workspace", options->workspace_name);
+	jsonw_string(json, "layer", options->keep);
+	jsonw_string(json, "overlay", *result->overlay ? result->overlay : NULL);
+	jsonw_object_end(json);
 }
 
 int result_json(const struct options *options, const struct run_result *result, struct buf *out)
 {
-	struct json json;
+	struct jsonw json;
 	int r;
 
-	json_init(&json, out);
-	json_object(&json, NULL);
-	json_string(&json, "id", result->id);
-	json_i64(&json, "exit_code", result->exit_code);
+	jsonw_init(&json, out);
+	jsonw_object(&json, NULL);
+	jsonw_string(&json, "id", result->id);
+	jsonw_i64(&json, "exit_code", result->exit_code);
 	if (result->signal)
-		json_i64(&json, "signal", result->signal);
+		jsonw_i64(&json, "signal", result->signal);
 	else
-		json_null(&json, "signal");
-	json_string(&json, "ended_by", run_end_names[result->ended_by]);
+		jsonw_null(&json, "signal");
+	jsonw_string(&json, "ended_by", run_end_names[result->ended_by]);
 	if (options->json) {
-		json_bytes(&json, "stdout", result->out.data ? result->out.data : "",
-			   result->out.len);
-		json_bytes(&json, "stderr", result->err_out.data ? result->err_out.data : "",
-			   result->err_out.len);
+		jsonw_bytes(&json, "stdout", result->out.data ? result->out.data : "",
+			    result->out.len);
+		jsonw_bytes(&json, "stderr", result->err_out.data ? result->err_out.data : "",
+			    result->err_out.len);
 	}
-	json_object(&json, "truncated");
-	json_bool(&json, "stdout", result->out_truncated);
-	json_bool(&json, "stderr", result->err_truncated);
-	json_bool(&json, "changes", result->changes_truncated);
-	json_object_end(&json);
-	json_u64(&json, "duration_ms", result->duration_ms);
+	jsonw_object(&json, "truncated");
+	jsonw_bool(&json, "stdout", result->out_truncated);
+	jsonw_bool(&json, "stderr", result->err_truncated);
+	jsonw_bool(&json, "changes", result->changes_truncated);
+	jsonw_object_end(&json);
+	jsonw_u64(&json, "duration_ms", result->duration_ms);
 	result_usage(&json, result);
-	json_object(&json, "limits_hit");
-	json_bool(&json, "pids", result->pids_hit);
-	json_bool(&json, "disk", result->disk_hit);
-	json_bool(&json, "memory", result->usage.oom_kills > 0);
-	json_object_end(&json);
+	jsonw_object(&json, "limits_hit");
+	jsonw_bool(&json, "pids", result->pids_hit);
+	jsonw_bool(&json, "disk", result->disk_hit);
+	jsonw_bool(&json, "memory", result->usage.oom_kills > 0);
+	jsonw_object_end(&json);
 	if (result->changes.len && json.error == 0) {
 		/* The keeper's array is JSON already. */
 		json.error = buf_puts(out, ",\"changes\":");
 		if (json.error == 0)
 			json.error = buf_append(out, result->changes.data, result->changes.len);
 	}
+	if (result->accessed.len && json.error == 0) {
+		json.error = buf_puts(out, ",\"files\":");
+		if (json.error == 0)
+			json.error = buf_append(out, result->accessed.data, result->accessed.len);
+	} else {
+		jsonw_null(&json, "files"); /* not watched */
+	}
 	result_attempts(&json, result);
-	json_object(&json, "isolation");
-	json_string(&json, "level", "nano");
-	json_string(&json, "mode",
-		    !result->rootless	? "root"
-		    : result->single_id ? "rootless, single id"
-					: "rootless");
+	jsonw_string(&json, "image", *result->image ? result->image : "host");
+	jsonw_object(&json, "isolation");
+	jsonw_string(&json, "level", "nano");
+	jsonw_string(&json, "mode",
+		     !result->rootless	 ? "root"
+		     : result->single_id ? "rootless, single id"
+					 : "rootless");
 	result_layers(&json, options, result);
 	result_limits(&json, options);
-	json_object_end(&json);
+	jsonw_object_end(&json);
 	result_identity(&json, options);
+	result_audit(&json, options, result);
+	result_kept(&json, options, result);
 	if (result->files.code)
 		result_error(&json, &result->files);
-	json_object_end(&json);
-	r = json_done(&json);
+	jsonw_object_end(&json);
+	r = jsonw_done(&json);
 	return r < 0 ? r : buf_putc(out, '\n');
 }
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run-cmd.c: `creel run`: from options to a run and back to the caller. */
+#include "run-cmd.h"
 #include "creel.h"
 #include "detached.h"
 #include "fs.h"
 #include "io.h"
-#include "json.h"
+#include "jsonw.h"
+#include "keeper.h"
 #include "lang.h"
 #include "options.h"
+#include "rerun.h"
 #include "result.h"
-#include "run.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -19,69 +21,78 @@
 struct prepared {
 	struct run_spec spec;
 	char **argv;
-	char *env[OPTIONS_ENV_MAX + 16];
-	char program[128], script[64], path[CEIL_PATH], home[32], read[CEIL_PATH + 8], term[64];
-	int code_fd;
+	char *env[OPTIONS_ENV_MAX + CEIL_IMAGE_ENV + 16];
+	char program[128], script[64], path[CEIL_PATH], read[CEIL_PATH + 8], term[64];
+	char home[300], user[2][48], overlay[CEIL_PATH];
+	int code_fd, image_fd;
+	struct image image;
+	char **words; /* of creel run, for the record */
 };
 
 int creel_fail(const struct err *err, bool json_wanted)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1u << 16);
-	struct json json;
+	struct jsonw json;
 
 	if (!json_wanted) {
 		fprintf(stderr, "creel: %s\n", err->text);
 		return CREEL_EXIT_FAILED;
 	}
-	json_init(&json, &out);
-	json_object(&json, NULL);
+	jsonw_init(&json, &out);
+	jsonw_object(&json, NULL);
 	result_error(&json, err);
-	json_i64(&json, "exit_code", CREEL_EXIT_FAILED);
-	json_object_end(&json);
-	if (json_done(&json) == 0)
+	jsonw_i64(&json, "exit_code", CREEL_EXIT_FAILED);
+	jsonw_object_end(&json);
+	if (jsonw_done(&json) == 0)
 		puts(out.data);
 	return CREEL_EXIT_FAILED;
 }
 
-static bool env_has(const struct options *options, const char *name)
+static bool env_has(char *const *env, size_t n, const char *variable)
 {
-	size_t len = strlen(name);
+	size_t len = strcspn(variable, "=") + 1;
 
-	for (size_t i = 0; i < options->n_env; i++)
-		if (strncmp(options->env[i], name, len) == 0 && options->env[i][len] == '=')
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(env[i], variable, len) == 0)
 			return true;
 	return false;
 }
 
-/* Nothing of the caller's environment goes in but TERM. */
+static void env_add(struct prepared *p, size_t *n, char *variable)
+{
+	if (variable && *n < ELEMENTSOF(p->env) - 1 && !env_has(p->env, *n, variable))
+		p->env[(*n)++] = variable;
+}
+
+/* The caller's words, then the image's, then what every shell expects; of the caller's own
+ * environment nothing goes in but TERM. */
 static void prepare_env(const struct options *options, struct prepared *p)
 {
-	const char *term = getenv("TERM");
-	char *const defaults[] = {
+	const char *term = getenv("TERM"), *user = options->as_root ? "root" : p->image.user;
+	const char *home = sandbox_home(&p->spec.sandbox);
+	char *path =
 		(char *)(uintptr_t)(options->as_root ? "PATH=/usr/local/sbin:/usr/local/bin:/usr/"
 						       "sbin:/usr/bin:/sbin:/bin"
-						     : "PATH=/usr/local/bin:/usr/bin:/bin"),
-		(char *)(uintptr_t)(options->as_root ? "HOME=/root" : "HOME=/home/user"),
-		(char *)(uintptr_t)(options->as_root ? "USER=root" : "USER=user"),
-		(char *)(uintptr_t)(options->as_root ? "LOGNAME=root" : "LOGNAME=user"),
-		(char *)(uintptr_t) "SHELL=/bin/bash",
-		(char *)(uintptr_t) "LANG=C.UTF-8",
-		p->spec.tty ? p->term : NULL,
-	};
-	size_t n = 0;
+						     : "PATH=/usr/local/bin:/usr/bin:/bin");
+	size_t n = 0, n_image = 0;
 
 	snprintf(p->term, sizeof(p->term), "TERM=%.50s", term && *term ? term : "xterm");
-	for (size_t i = 0; i < ELEMENTSOF(defaults); i++) {
-		char name[16];
-
-		if (!defaults[i])
-			continue;
-		snprintf(name, sizeof(name), "%.*s", (int)strcspn(defaults[i], "="), defaults[i]);
-		if (!env_has(options, name))
-			p->env[n++] = defaults[i];
-	}
+	snprintf(p->home, sizeof(p->home), "HOME=%s", home);
+	snprintf(p->user[0], sizeof(p->user[0]), "USER=%s", *user ? user : "user");
+	snprintf(p->user[1], sizeof(p->user[1]), "LOGNAME=%s", *user ? user : "user");
 	for (size_t i = 0; i < options->n_env; i++)
-		p->env[n++] = options->env[i];
+		env_add(p, &n, options->env[i]);
+	for (char **e = p->image.env; e && *e; e++)
+		n_image++;
+	while (n_image > 0) /* of an image's own, the later one counts */
+		env_add(p, &n, p->image.env[--n_image]);
+	env_add(p, &n, path);
+	env_add(p, &n, p->home);
+	env_add(p, &n, p->user[0]);
+	env_add(p, &n, p->user[1]);
+	env_add(p, &n, (char *)(uintptr_t) "SHELL=/bin/bash");
+	env_add(p, &n, (char *)(uintptr_t) "LANG=C.UTF-8");
+	env_add(p, &n, p->spec.tty ? p->term : NULL);
 	p->env[n] = NULL;
 }
 
@@ -135,16 +146,17 @@ static int prepare_lang(const struct options *options, struct prepared *p, struc
 {
 	const struct lang *lang = lang_find(options->lang);
 	const char *code = options->code, *before = lang->code_option;
+	const char *root = p->spec.sandbox.image ? p->image.root : NULL;
 	int n = 0, rest = code ? 0 : 1, r = 0;
 
-	if (!lang_program(lang, p->program, sizeof(p->program))) {
+	if (!lang_program(lang, root, p->program, sizeof(p->program))) {
 		char known[512];
 
-		lang_list(known, sizeof(known));
+		lang_list(root, known, sizeof(known));
 		return err_set(
 			err, ENOENT, "run",
-			"the image host has no %s for --lang %s; install it, or use one of: %s",
-			lang->programs[0], options->lang, known);
+			"the image %s has no %s for --lang %s; install it, or use one of: %s",
+			options->image, lang->programs[0], options->lang, known);
 	}
 	if (code && !before)
 		r = prepare_code(options, lang, p, err);
@@ -180,9 +192,66 @@ static bool wants_tty(const struct options *options)
 	return !options->json && !options->detach && isatty(0) && isatty(1);
 }
 
-static int prepare(struct options *options, struct prepared *p, struct err *err)
+/* The image by its name, locked, so that nobody removes it meanwhile. */
+static int prepare_image(const struct state *state, const struct options *options,
+			 struct prepared *p, struct err *err)
 {
-	p->code_fd = -1;
+	int r;
+
+	if (strcmp(options->image, "host") == 0)
+		return 0;
+	r = image_resolve(state->data, options->image, &p->image, err);
+	if (r == 0)
+		r = image_lock(&p->image, &p->image_fd, err);
+	if (r == 0)
+		p->spec.sandbox.image = &p->image;
+	return r;
+}
+
+/* What the run keeps, and for --continue the directory that its changes are of. */
+static int prepare_keeps(const struct state *state, const struct options *options,
+			 struct prepared *p, struct err *err)
+{
+	struct sandbox_keeps *keeps = &p->spec.sandbox.keeps;
+
+	*keeps = (struct sandbox_keeps){.org = options->org,
+					.owner = options->agent,
+					.agent = options->ephemeral ? NULL : options->agent,
+					.workspace = options->workspace_name,
+					.layer = options->keep,
+					.overlay = options->overlay,
+					.overlay_id = options->overlay_id};
+	if (!options->overlay_id)
+		return 0;
+	keeps->overlay = p->overlay;
+	return places_find_overlay(state, keeps, p->overlay, sizeof(p->overlay), err);
+}
+
+static int prepare_identity(const struct options *options, struct prepared *p, struct err *err)
+{
+	struct run_identity *identity = &p->spec.identity;
+
+	p->words = rerun_words(options, &p->image);
+	if (!p->words)
+		return err_set(err, ENOMEM, "run", "out of memory");
+	*identity = (struct run_identity){.user = options->user_id,
+					  .agent = options->agent,
+					  .skill = options->skill,
+					  .session = options->session,
+					  .labels = options->labels,
+					  .n_labels = options->n_labels,
+					  .code = options->code,
+					  .words = p->words,
+					  .witnesses = options->witnesses,
+					  .n_witnesses = options->n_witnesses};
+	memcpy(identity->keep, options->audit, sizeof(identity->keep));
+	return 0;
+}
+
+static int prepare(const struct state *state, struct options *options, struct prepared *p,
+		   struct err *err)
+{
+	p->code_fd = p->image_fd = -1;
 	p->argv = calloc((size_t)options->argc + ARGV_EXTRA, sizeof(*p->argv));
 	if (!p->argv)
 		return err_set(err, ENOMEM, "run", "out of memory");
@@ -208,12 +277,15 @@ static int prepare(struct options *options, struct prepared *p, struct err *err)
 	};
 	if (p->spec.tty && !options->limits.of[LIMIT_TIMEOUT].named)
 		options->limits.of[LIMIT_TIMEOUT].value = 0;
+	if (prepare_image(state, options, p, err) < 0 ||
+	    prepare_keeps(state, options, p, err) < 0 || prepare_identity(options, p, err) < 0)
+		return -err->code;
 	prepare_env(options, p);
 	for (int i = 0; i < options->argc; i++)
 		p->argv[i] = options->argv[i];
 	if (options->lang && prepare_lang(options, p, err) < 0)
 		return -err->code;
-	p->spec.sandbox.helper = run_needs_keeper(&p->spec);
+	p->spec.sandbox.helper = keeper_is_early(&p->spec.sandbox);
 	return 0;
 }
 
@@ -248,12 +320,43 @@ static void tell_result(const struct options *options, const struct run_result *
 	}
 	if (result->files.code)
 		creel_fail(&result->files, false);
+	if (result->audit.err.code)
+		creel_fail(&result->audit.err, false);
+	if (*result->overlay)
+		fprintf(stderr, "creel: what changed is kept: creel diff|apply|discard %s\n",
+			result->overlay);
+}
+
+static void prepared_done(struct prepared *p)
+{
+	fd_close(p->code_fd);
+	fd_close(p->image_fd);
+	image_done(&p->image);
+	free(p->argv);
+	free(p->words);
+}
+
+int run_words(int argc, char **argv, struct run_result *ret, struct err *err)
+{
+	static struct options options;
+	static struct prepared prepared = {.code_fd = -1, .image_fd = -1};
+	struct state state;
+	int r = options_parse(argc, argv, &options, err);
+
+	if (r == 0)
+		r = state_open(options.state, &state, err);
+	if (r == 0)
+		r = prepare(&state, &options, &prepared, err);
+	if (r == 0)
+		r = run(&state, &prepared.spec, ret, err);
+	prepared_done(&prepared);
+	return r;
 }
 
 int cmd_run(int argc, char **argv)
 {
 	static struct options options;
-	static struct prepared prepared;
+	static struct prepared prepared = {.code_fd = -1, .image_fd = -1};
 	struct run_result result;
 	struct state state;
 	struct err err = {0};
@@ -266,7 +369,8 @@ int cmd_run(int argc, char **argv)
 		help_run(stdout);
 		return 0;
 	}
-	if (state_open(options.state, &state, &err) < 0 || prepare(&options, &prepared, &err) < 0)
+	if (state_open(options.state, &state, &err) < 0 ||
+	    prepare(&state, &options, &prepared, &err) < 0)
 		return creel_fail(&err, json);
 	if (options.detach)
 		return detached_run(&state, &options, &prepared.spec);
@@ -278,7 +382,6 @@ int cmd_run(int argc, char **argv)
 	else if (print_result(&options, &result, &err) < 0)
 		code = creel_fail(&err, false);
 	run_result_done(&result);
-	fd_close(prepared.code_fd);
-	free(prepared.argv);
+	prepared_done(&prepared);
 	return code;
 }

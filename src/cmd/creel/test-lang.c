@@ -50,8 +50,8 @@ static void programs_are_absolute(void **state)
 	char path[128];
 
 	(void)state;
-	assert_null(lang_program(&absent, path, sizeof(path)));
-	assert_string_equal(lang_program(lang_find("sh"), path, sizeof(path)), "/usr/bin/sh");
+	assert_null(lang_program(&absent, NULL, path, sizeof(path)));
+	assert_string_equal(lang_program(lang_find("sh"), NULL, path, sizeof(path)), "/usr/bin/sh");
 }
 
 static void the_list_names_all(void **state)
@@ -59,12 +59,12 @@ static void the_list_names_all(void **state)
 	char list[1024], little[20];
 
 	(void)state;
-	lang_list(list, sizeof(list));
+	lang_list(NULL, list, sizeof(list));
 	for (size_t i = 0; i < lang_count; i++)
 		assert_non_null(strstr(list, lang_table[i].names[0]));
-	lang_list(little, sizeof(little));
+	lang_list(NULL, little, sizeof(little));
 	assert_true(strlen(little) < sizeof(little));
-	lang_list(list, 512); /* the room that its callers have */
+	lang_list(NULL, list, 512); /* the room that its callers have */
 	assert_true(strlen(list) < 511);
 }
 

@@ -144,7 +144,12 @@ static void words_are_checked(void **state)
 	static const struct {
 		const char *option, *good, *bad[4];
 	} cases[] = {
-		{"--image", "host", {"debian", "", "Host", "host "}},
+		{"--keep", "k-1", {"a/b", "", "..", "-k"}},
+		{"--overlay", "/tmp", {"/proc", "", "/nonexistent", "/etc/passwd"}},
+		{"--continue", "iaaaaaaaaaaaaaaaaaaaa", {"i", "", "../aaaaaaaaaaaaaaaaaa", "x y"}},
+		{"--witness", "w", {"", "", "", ""}},
+		{"--audit", "argv=hash,stdout=off", {"", "argv", "argv=", "none=full"}},
+		{"--audit", "all=off", {"all", "all=", "=off", "argv=no"}},
 		{"--min-level", "nano", {"wasm", "iron", "vm", "best"}},
 		{"--seccomp", "browser", {"none", "", "STRICT", "strict.profile"}},
 		{"--tty", "off", {"", "yes", "ON", "autom"}},
@@ -153,6 +158,7 @@ static void words_are_checked(void **state)
 		{"--label", "k=", {"k", "=v", "", "=="}},
 		{"--env", "K=", {"K", "=v", "", "="}},
 		{"--org", "acme", {"a b", "a/b", "a\n", ""}},
+		{"--workspace", "name-1", {"a b", "", "-n", "\xc3\xa4"}},
 		{"--user-id", "u", {"a b", "a/b", "\x7f", ""}},
 		{"--agent", "a", {"a b", "a/b", "\t", ""}},
 		{"--skill", "s", {"a b", "a/b", "\x01", ""}},
@@ -181,10 +187,14 @@ static void names_have_a_length(void **state)
 	OK("--hostname", name, "true");
 	memset(name, 'a', 64);
 	BAD("--hostname", name, "true");
-	memset(name, 'a', 128);
+	memset(name, 'a', 64);
 	OK("--org", name, "true");
-	memset(name, 'a', 129);
+	memset(name, 'a', 65);
 	BAD("--org", name, "true");
+	memset(name, 'a', 128);
+	OK("--skill", name, "true");
+	memset(name, 'a', 129);
+	BAD("--skill", name, "true");
 }
 
 static void flags(void **state)
