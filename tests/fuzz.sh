@@ -35,7 +35,7 @@ for source in $(find src -name 'fuzz-*.c' ! -path 'src/testing/*' | sort); do
 	# shellcheck disable=SC2086 # lists of words
 	${CLANG:-clang} -std=gnu17 -D_GNU_SOURCE -DCREEL_DATADIR='"/usr/share"' $sanitize $includes "$source" \
 		src/testing/json-check.c -Wl,--start-group $libraries -Wl,--end-group \
-		-lyaml -lsodium -o "$build/fuzz-$name"
+		-lyaml -lsodium -ljansson -lz -o "$build/fuzz-$name"
 	if "$build/fuzz-$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 \
 		-max_len=8192 -detect_leaks=0 -artifact_prefix="$build/crash-$name-" \
 		"$build/corpus-$name" "$(dirname "$source")/corpus-$name" >"$build/fuzz-$name.log" 2>&1; then

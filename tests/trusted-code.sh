@@ -5,7 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 status=0
-for folder in src/cell src/base src/seccomp src/limits src/store src/guest src/sandbox src/cmd/creel; do
+for folder in src/cell src/base src/seccomp src/limits src/audit src/store src/guest src/sandbox \
+	src/cmd/creel; do
 	lines=0
 	for file in "$folder"/*.c "$folder"/*.h; do
 		case $file in */test-* | */fuzz-* | */seccomp-gen.c | */bin2c.c) continue ;; esac

@@ -36,3 +36,29 @@ def test_attack(any_who, user, name, attacks):
 def test_init_under_wider_profiles(any_who, user, profile, attacks):
     """build allows ptrace and process_vm_readv: of processes inside, and not of init."""
     judge(try_attack(any_who, user, "init", attacks, extra=("--seccomp", profile)))
+
+
+# Attacks on what a run writes to, which with these options is kept on the disk of the machine.
+FILE_PROGRAMS = ["btrfs", "devices", "plant.sh", "secrets.sh", "setuid", "whiteout"]
+KEPT = {"agent": ["--agent", "attacker"], "layer": ["--keep", "attacked"],
+        "disk": ["--memory", "128M", "--disk", "256M"]}
+
+
+@pytest.mark.parametrize("name", FILE_PROGRAMS)
+@pytest.mark.parametrize("kept", KEPT)
+def test_attack_on_what_is_kept(any_who, user, name, kept, attacks):
+    """The second run meets what the first has left."""
+    options = [word.replace("attack", f"attack-{name}-{user}-") for word in KEPT[kept]]
+    for _ in range(2):
+        judge(try_attack(any_who, user, name, attacks, extra=options))
+
+
+@pytest.mark.parametrize("name", ["btrfs", "devices", "plant.sh", "secrets.sh"])
+def test_attack_on_a_project(any_who, user, name, attacks):
+    """Below an overlay the machine's directory is only read."""
+    project = any_who.directory("project-")
+    (project / "file").write_text("as it was\n")
+    before = sorted((p.name, p.lstat().st_mode, p.lstat().st_mtime_ns) for p in project.iterdir())
+    judge(try_attack(any_who, user, name, attacks, extra=["--overlay", project]))
+    assert before == sorted((p.name, p.lstat().st_mode, p.lstat().st_mtime_ns)
+                            for p in project.iterdir())

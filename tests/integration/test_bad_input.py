@@ -53,7 +53,7 @@ def refused(creel, *args, says=(), **kw):
     (["--lang", "", "-c", "1"], ["no such language"]),
     (["--lang", "python", "/no/such.py"], ["/no/such.py", "No such file"]),
     (["--lang", "python", "/tmp"], ["/tmp is not a file"]),
-    (["--image", "debian", "--", "true"], ["--image debian", "no such image", "host"]),
+    (["--image", "debian", "--", "true"], ["no image debian", "creel image"]),
     (["--min-level", "iron", "--", "true"], ["--min-level iron", "cannot give"]),
     (["--min-level", "vm", "--", "true"], ["--min-level vm", "cannot give"]),
     (["--min-level", "wasm", "--", "true"], ["--min-level wasm", "cannot give"]),

@@ -4,6 +4,7 @@ streams that stall or are taken away, trees that are slow to look at."""
 
 import os
 import pty
+import resource
 import shutil
 import signal
 import subprocess
@@ -250,10 +251,21 @@ def test_a_file_size_limit_of_the_caller(creel):
     """ulimit -f: creel must not be killed by what the command prints."""
     out = creel.file(creel.directory() / "out")
     with open(out, "wb") as file:
-        done = creel.run("--", "head", "-c", "1M", "/dev/zero", stdout=file,
-                         preexec_fn=lambda: __import__("resource").setrlimit(1, (65536, 65536)))
+        limit = 64 << 20
+        done = creel.run("--", "head", "-c", "70M", "/dev/zero", stdout=file,
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                               (limit, limit)))
     assert done.code in (125, 128 + signal.SIGPIPE) and "too large" in done.errors, done
-    assert out.stat().st_size == 65536
+    assert out.stat().st_size == limit
+
+
+def test_a_file_size_limit_that_the_log_cannot_live_with(creel):
+    """Nothing runs without a record."""
+    work = creel.directory()
+    done = creel.sh("touch ran", "--workspace", work, "--org", "small",
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)))
+    assert done.code == 125 and done.err.count(b"\n") == 1, done
+    assert not (work / "ran").exists()
 
 
 def test_a_caller_that_ignores_sigchld(any_creel):

@@ -39,7 +39,9 @@ def test_exact_shape(creel):
                   "disk_bytes": NUMBER},
         "limits_hit": {"pids": bool, "disk": bool, "memory": bool},
         "changes": [{"path": TEXT, "kind": TEXT, "size": NUMBER, "sha256": TEXT}],
-        "refused_calls": [],
+        "files": {"executed": [], "overflow": bool, "read": [], "written": [TEXT]}
+        if creel.is_root else type(None),
+        "refused_calls": [], "image": TEXT,
         "isolation": {
             "level": TEXT, "mode": TEXT,
             "layers": {
@@ -54,8 +56,11 @@ def test_exact_shape(creel):
                 else type(None)},
             "limits": {n: none if n in ("cpu_time", "write_total", "io") else limit
                        for n in LIMITS}},
-        "identity": dict.fromkeys(["org", "user", "agent", "skill", "session"], type(None)),
-        "labels": {}}
+        "identity": {"org": TEXT, **dict.fromkeys(["user", "agent", "skill", "session"],
+                                                  type(None))},
+        "labels": {},
+        "audit": {"org": TEXT, "start": NUMBER, "end": NUMBER, "checkpoint": TEXT},
+        "kept": dict.fromkeys(["agent", "workspace", "layer", "overlay"], type(None))}
     assert creelkit.ID.match(result["id"])
     assert result["isolation"]["level"] == "nano"
     assert (result["stdout"], result["stderr"], result["ended_by"]) == ("42\n", "", "exit")

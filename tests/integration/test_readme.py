@@ -47,12 +47,12 @@ def test_command(creel, checkout, command):
     assert done.code == 0, done
     if "--json" in words:
         assert json.loads(done.out)["stdout"] == "42\n"
-    elif "-c" in words:
+    elif "-c" in words and "--lang" in words:
         assert done.out == b"42\n"
     elif "--detach" in words:
         assert creel("kill", done.text.strip()).code == 0
     for option, report in (("--out", "report.md"), ("--workspace", "examples/report.md")):
-        if option in words:
+        if option in words and "--lang" in words:
             assert b"best month" in done.out, done
             assert (checkout / report).read_text().startswith("# Sales"), done
 
