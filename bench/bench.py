@@ -7,8 +7,8 @@ machines, and minutes, by a factor of two. Targets are reported as met or not me
 0 either way, and 1 only if something ran wrongly. Needs cc; root for most peers; installs nothing
 unless asked to.
 
-environment: CREEL (the binary, default build/creel), CREEL_BENCH_CACHE (where --install puts what
-npm and go give).
+environment: CREEL_BUILD (the build directory, default build), CREEL (the binary, default the one
+there), CREEL_BENCH_CACHE (where --install puts what npm and go give, and where the image stays).
 """
 
 import argparse
@@ -28,36 +28,42 @@ import install
 import load
 import plot
 import report
-from context import Context
+import store
+from context import Context, say
 from launch import BenchError, Launcher
 from peers import CASES, MAKERS, detect, version_of
 
 REPO = Path(__file__).resolve().parent.parent
+BUILD = Path(os.environ.get("CREEL_BUILD", REPO / "build")).absolute()
 GAPS_MS = {"back-to-back": 0, "gaps": 100}
 CFLAGS = ("-std=gnu17", "-D_GNU_SOURCE", "-O2", "-static")
-PROGRAMS = {"floor": ("floor.c",), "spawn": ("spawn.c", "plan.c")}
+PROGRAMS = {"floor": ("floor.c",), "layer": ("layer.c",), "spawn": ("spawn.c", "plan.c")}
+PARTS = ("start", "load", *store.PARTS)
 SLOW_MS = 100  # peers above this are measured less often, so that a run ends in minutes
 ROUNDS, SLOW_ROUNDS, WARM_UP = 120, 40, 5
 QUICK_ROUNDS, QUICK_SLOW_ROUNDS, QUICK_WARM_UP = 30, 6, 2
 SLOW_GAP_SHARE = 2  # with gaps, slow peers run even less often: caches matter little to them
 
 
-def say(text):
-    print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
-    parser.add_argument("--out", type=Path, default=REPO / "build/bench",
+    parser.add_argument("--out", type=Path, default=BUILD / "bench",
                         help="where table.md, results.json and plot.svg go (default: build/bench)")
-    parser.add_argument("--only", default="", metavar="PEER,...", help="measure only these")
-    parser.add_argument("--no-load", action="store_true", help="start-up tables only")
+    parser.add_argument("--only", default="", metavar="PEER,...",
+                        help="of start and load, measure only these")
+    parser.add_argument("--parts", default=",".join(PARTS), metavar="PART,...",
+                        help="measure only these (default: %(default)s)")
+    parser.add_argument("--no-load", action="store_true", help="leave the part load out")
     parser.add_argument("--install", action="store_true",
                         help="first install peers by apt, npm and go, and make the user "
                              f"{install.USER} (root)")
     args = parser.parse_args()
     args.only = tuple(filter(None, args.only.split(",")))
+    args.parts = tuple(filter(None, args.parts.split(",")))
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f"--parts: no such part: {', '.join(sorted(unknown))}; "
+                     f"there are {', '.join(PARTS)}")
     if unknown := set(args.only) - set(MAKERS):
         parser.error(f"--only: no such peer: {', '.join(sorted(unknown))}; "
                      f"there are {', '.join(MAKERS)}")
@@ -156,31 +162,37 @@ def write_results(out, found):
     text = report.text(found)
     print(text, end="")
     (out / "table.md").write_text(text)
-    (out / "plot.svg").write_text(plot.draw(found.tables, found.labels, found.facts))
+    (out / "plot.svg").write_text(plot.draw(found.panels, found.facts))
     (out / "results.json").write_text(json.dumps({
         "facts": found.facts, "versions": found.versions, "skipped": found.skipped,
-        "failures": found.failures, "tables": found.tables, "load": found.load}, indent=1) + "\n")
+        "failures": found.failures, "tables": found.tables, "load": found.load,
+        "store": {"rows": found.store.rows, "tables": found.store.tables,
+                  "samples": found.store.samples}}, indent=1) + "\n")
 
 
 def run(ctx, args):
     """The number of things that ran wrongly."""
     before = load_average()
-    say("probing the peers")
-    peers, skipped, failures = detect(ctx, args.only)
-    if not peers:
-        raise BenchError("no peer works here: " + "; ".join(skipped.values()))
-    tables, failed = measure_all(ctx, peers, args.quick)
-    failures += failed
-    loads = {}
-    if not args.no_load:
+    peers, skipped, failures, tables, loads = {}, {}, [], {}, {}
+    if {"start", "load"} & set(args.parts):
+        say("probing the peers")
+        peers, skipped, failures = detect(ctx, args.only)
+        if not peers:
+            raise BenchError("no peer works here: " + "; ".join(skipped.values()))
+    if "start" in args.parts:
+        tables, failed = measure_all(ctx, peers, args.quick)
+        failures += failed
+    if "load" in args.parts and not args.no_load:
         say("many at once")
         loads, failed = load.measure(ctx, peers, args.quick)
         failures += failed
+    lasting = store.measure(ctx, args.parts, args.quick)
     write_results(ctx.out, report.Findings(
         facts=f"{machine_facts()}, load average {before} before and {load_average()} after",
-        peers=peers, skipped=skipped, tables=tables, load=loads, failures=failures,
-        versions={slug: version_of(peer) for slug, peer in peers.items()}))
-    return len(failures)
+        peers=peers, skipped=skipped | lasting.skipped, tables=tables, load=loads, store=lasting,
+        failures=failures + lasting.failures,
+        versions={slug: version_of(peer) for slug, peer in {**peers, **lasting.peers}.items()}))
+    return len(failures) + len(lasting.failures)
 
 
 def clean_up(ctx):
@@ -194,6 +206,9 @@ def clean_up(ctx):
         with contextlib.suppress(OSError):  # what ended the run may be that nothing can start
             subprocess.run(["umount", "-l", point], check=False)
     shutil.rmtree(ctx.work, ignore_errors=True)
+    if ctx.work.exists() and not ctx.is_root:  # rootless state has files of subordinate ids
+        subprocess.run(["unshare", "--map-root-user", "--map-auto", "rm", "-rf", str(ctx.work)],
+                       check=False)
 
 
 def main():
@@ -208,8 +223,8 @@ def main():
     # /var/tmp: on a real disk, where durable writes cost what they cost; not /tmp, see context.py
     work = Path(tempfile.mkdtemp(prefix="creel-bench-", dir="/var/tmp"))
     work.chmod(0o755)
-    ctx = Context(repo=REPO, out=out, work=work, cache=cache_directory(),
-                  creel=Path(os.environ.get("CREEL", REPO / "build/creel")).absolute(),
+    ctx = Context(repo=REPO, out=out, work=work, cache=cache_directory(), build=BUILD,
+                  creel=Path(os.environ.get("CREEL", BUILD / "creel")).absolute(),
                   launcher=Launcher(out / "spawn", work), user=rootless_user(),
                   is_root=os.geteuid() == 0)
     try:

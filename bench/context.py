@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,10 @@ import oci
 from launch import Command, Launcher
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 class Skip(Exception):
@@ -29,6 +34,7 @@ class Context:
     out: Path
     work: Path
     cache: Path
+    build: Path
     creel: Path
     launcher: Launcher
     user: tuple = ()  # (uid, gid) of the rootless rows; empty: there is none
@@ -63,11 +69,12 @@ class Context:
     def syscalls(self):
         return (self.repo / "bench/syscalls.txt").read_text().split()
 
-    def bundle(self, argv, limits):
+    def bundle(self, argv, limits, layer=None):
         """One bundle for each command, as the runtimes take the command from a file."""
-        name = f"bundle-{len(argv)}-{abs(hash((argv, limits)))}"
+        name = f"bundle-{len(argv)}-{abs(hash((argv, limits, layer)))}"
         return str(self.once(name, lambda: oci.make_bundle(
-            self.work / name, self.root_dir(), list(argv), self.syscalls(), limits)))
+            self.work / name, layer or self.root_dir(), list(argv), self.syscalls(), limits,
+            host_usr=not layer)))
 
 
 @dataclass(frozen=True)

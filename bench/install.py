@@ -14,7 +14,8 @@ from pathlib import Path
 
 USER = "creel-bench"
 APT_PACKAGES = ("bubblewrap", "crun", "runc", "nsjail", "firejail", "systemd-container", "podman",
-                "runsc", "libseccomp-dev", "uidmap", "ripgrep", "socat", "strace", "linux-perf")
+                "runsc", "mmdebstrap", "btrfs-progs", "libseccomp-dev", "uidmap", "ripgrep",
+                "socat", "strace", "linux-perf")
 NPM_PACKAGES = ("@openai/codex", "@anthropic-ai/sandbox-runtime")
 GVISOR = "gvisor.dev/gvisor/runsc@latest"
 SUBORDINATE_IDS = 65536

@@ -43,10 +43,11 @@ def _mount(destination, kind, source, *options):
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def _mounts():
+def _mounts(host_usr):
     harmless = ("nosuid", "nodev")
+    usr = [_mount("/usr", "bind", "/usr", "bind", "ro", *harmless)] if host_usr else []
     return [
-        _mount("/usr", "bind", "/usr", "bind", "ro", *harmless),
+        *usr,
         _mount("/proc", "proc", "proc", "noexec", *harmless),
         _mount("/dev", "tmpfs", "tmpfs", "nosuid", "mode=755", "size=64k"),
         _mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance",
@@ -83,8 +84,9 @@ def _process(argv):
     }
 
 
-def make_bundle(bundle, root, argv, syscalls, limits):
-    """Writes bundle/config.json; the root directory is shared by all bundles."""
+def make_bundle(bundle, root, argv, syscalls, limits, *, host_usr):
+    """Writes bundle/config.json; the root directory is shared by all bundles. Without the host's
+    /usr the root is a layer of its own, and writable."""
     resources = {
         "memory": {"limit": MEMORY_BYTES},
         "cpu": {"quota": CPU_QUOTA_US, "period": CPU_PERIOD_US},
@@ -93,9 +95,9 @@ def make_bundle(bundle, root, argv, syscalls, limits):
     config = {
         "ociVersion": "1.0.2",
         "process": _process(argv),
-        "root": {"path": str(root), "readonly": True},
+        "root": {"path": str(root), "readonly": host_usr},
         "hostname": "bench",
-        "mounts": _mounts(),
+        "mounts": _mounts(host_usr),
         "linux": {
             "namespaces": [{"type": kind} for kind in
                            ("pid", "network", "ipc", "uts", "mount", "cgroup")],

@@ -25,18 +25,18 @@ def floor(ctx):
                 note="bench/floor.c: namespaces, overlay, proc, pivot_root, exec; no protection")
 
 
-def creel_root(ctx):
+def creel_root(ctx, slug="creel", label="creel run", options=(), **env):
     need_root(ctx)
-    creel = need_file(ctx.creel, "build/creel")
-    return Peer("creel", "creel run", lambda argv: (creel, "run", "--", *argv),
-                ctx.environment("root"), note="root, every default protection and limit",
-                version=(creel, "--version"))
+    creel = need_file(Path(env.pop("binary", ctx.creel)), "creel")
+    return Peer(slug, label, lambda argv: (creel, "run", *options, "--", *argv),
+                tuple({**dict(ctx.environment("root")), **env}.items()),
+                note="root, every default protection and limit", version=(creel, "--version"))
 
 
-def creel_user(ctx):
+def creel_user(ctx, slug="creel-user", label="creel run, rootless", options=()):
     ids = need_user(ctx)
-    creel = need_file(ctx.creel, "build/creel")
-    return Peer("creel-user", "creel run, rootless", lambda argv: (creel, "run", "--", *argv),
+    creel = need_file(ctx.creel, "creel")
+    return Peer(slug, label, lambda argv: (creel, "run", *options, "--", *argv),
                 ctx.environment("user", ctx.user), ids=ids, cwd=str(ctx.home("user", ctx.user)),
                 note="ordinary user with an id range")
 
@@ -194,19 +194,30 @@ def nspawn(ctx):
                 version=(prefix[0], "--version"))
 
 
+def podman_runtime():
+    return need("runc" if hybrid_cgroups() else "crun")
+
+
+def podman_argv(ctx):
+    """podman with a store of its own, and the arguments of podman run; its default rlimits would
+    need CAP_SYS_RESOURCE."""
+    program = (need("podman"), "--root", str(ctx.work / "podman"),
+               "--runroot", str(ctx.work / "podman-run"), "--storage-driver", "overlay",
+               "--runtime", podman_runtime(), "--cgroup-manager", "cgroupfs",
+               "--events-backend", "none")
+    return program, ("run", "--rm", "--network=none",
+                     "--ulimit", f"nofile={OPEN_FILES}:{OPEN_FILES}",
+                     "--ulimit", f"nproc={PROCESSES}:{PROCESSES}", "--memory", "2g",
+                     "--pids-limit", str(PROCESSES))
+
+
 def podman(ctx):
-    """--rootfs needs no image; its default rlimits would need CAP_SYS_RESOURCE."""
+    """--rootfs needs no image."""
     need_root(ctx)
-    runtime = need("runc" if hybrid_cgroups() else "crun")
-    prefix = (need("podman"), "--root", str(ctx.work / "podman"),
-              "--runroot", str(ctx.work / "podman-run"), "--runtime", runtime,
-              "--cgroup-manager", "cgroupfs", "--events-backend", "none", "run", "--rm",
-              "--network=none", "--ulimit", f"nofile={OPEN_FILES}:{OPEN_FILES}",
-              "--ulimit", f"nproc={PROCESSES}:{PROCESSES}", "--memory", "2g",
-              "--pids-limit", str(PROCESSES), "--volume", "/usr:/usr:ro",
-              "--rootfs", str(ctx.root_dir()))
+    program, run = podman_argv(ctx)
+    prefix = (*program, *run, "--volume", "/usr:/usr:ro", "--rootfs", str(ctx.root_dir()))
     return Peer("podman", "podman run", lambda argv: (*prefix, *argv), ctx.environment("root"),
-                note=f"--rootfs, {Path(runtime).name}, its default filter, limits",
+                note=f"--rootfs, {Path(podman_runtime()).name}, its default filter, limits",
                 version=(prefix[0], "--version"))
 
 
@@ -254,13 +265,13 @@ def probe(ctx, peer):
         raise Broken(f"a command's exit code 7 came back as {code}: {last_line(err)}")
 
 
-def detect(ctx, wanted=()):
+def detect(ctx, wanted=(), makers=MAKERS):
     """({slug: Peer} of those that work, {slug: reason} of the others, [failures]).
 
     A peer may be missing or broken, and the others are measured; creel itself may only be missing.
     """
     peers, skipped, failures = {}, {}, []
-    for slug, make in MAKERS.items():
+    for slug, make in makers.items():
         if wanted and slug not in wanted:
             skipped[slug] = "not asked for"
             continue

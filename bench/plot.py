@@ -8,10 +8,8 @@ panels share, so that they can be compared with each other.
 import math
 from html import escape
 
-from report import CASE_NAMES, MODES
-
 WIDTH = 1000
-LABEL_WIDTH = 190
+LABEL_WIDTH = 240
 VALUE_WIDTH = 120
 ROW = 22
 BAR = 13
@@ -82,17 +80,14 @@ def _panel(axis, title, rows, labels, top):
     return parts, bottom + PANEL_BOTTOM
 
 
-def draw(results, labels, facts):
-    """The SVG text, or an empty string if nothing was measured."""
-    panels = [(f"{CASE_NAMES[case]}, {MODES[mode]}", rows)
-              for case in CASE_NAMES for mode, cases in results.items()
-              if (rows := cases.get(case))]
-    values = [row[key] for _, rows in panels for row in rows.values() for key in ("min", "p95")]
+def draw(panels, facts):
+    """The SVG text, or an empty string if nothing was measured; panels: Findings.panels."""
+    values = [row[key] for _, _, rows in panels for row in rows.values() for key in ("min", "p95")]
     if not values:
         return ""
     axis = Axis(min(values), max(values))
     body, top = [], MARGIN_TOP
-    for title, rows in panels:
+    for title, labels, rows in panels:
         parts, top = _panel(axis, title, rows, labels, top)
         body += parts
     head = [_text(16, 28, "Start, run and end of one sandboxed command (milliseconds, log scale)",

@@ -30,19 +30,34 @@ class Findings:
     versions: dict  # {slug: text}
     tables: dict  # {mode: {case: {slug: stats}}}
     load: dict
+    store: object  # store.Store, or None
     failures: list
 
     @property
     def labels(self):
         return {slug: peer.label for slug, peer in self.peers.items()}
 
+    @property
+    def panels(self):
+        """[(title, labels, {slug: stats})], for the plot."""
+        found = [(f"{CASE_NAMES[case]}, {MODES[mode]}", self.labels, rows)
+                 for case in CASE_NAMES for mode, cases in self.tables.items()
+                 if (rows := cases.get(case))]
+        lasting = self.store.tables if self.store else {}
+        return found + [(title, table["labels"], table["rows"])
+                        for title, table in lasting.items() if table["rows"]]
+
+
+def percentile(samples, percent):
+    """By nearest rank."""
+    ordered = sorted(samples)
+    return ordered[min(len(ordered) - 1, -(-percent * len(ordered) // 100) - 1)]
+
 
 def stats(samples_ns):
-    """Milliseconds; p95 by nearest rank."""
-    ordered = sorted(samples_ns)
-    rank = min(len(ordered) - 1, -(-95 * len(ordered) // 100) - 1)
-    return {"runs": len(ordered), "min": ordered[0] / 1e6,
-            "median": statistics.median(ordered) / 1e6, "p95": ordered[rank] / 1e6}
+    """Milliseconds."""
+    return {"runs": len(samples_ns), "min": min(samples_ns) / 1e6,
+            "median": statistics.median(samples_ns) / 1e6, "p95": percentile(samples_ns, 95) / 1e6}
 
 
 def ratio(rows, slug, reference):
@@ -85,6 +100,8 @@ def _target_line(text, value, limit, at_most):
 
 def targets(results, load):
     """/bin/true against the project's targets, in both tables."""
+    if not results:
+        return []
     lines = ["", "## Targets (/bin/true, ratio of medians)", "",
              "| what | target | measured | |", "|---|---:|---:|---|"]
     for mode, cases in results.items():
@@ -117,11 +134,47 @@ def load_lines(load, labels):
     return lines
 
 
+def _quantity(value, unit):
+    if value is None:
+        return "–"
+    if unit == "/s":
+        return f"{value:,.0f} /s"
+    return f"{value:.3f} {unit}" if abs(value) < 1 else f"{value:.2f} {unit}"
+
+
+def _verdict(row, share):
+    """(the target, met or not met) of one row."""
+    if not row["target"]:
+        return "", ""
+    of, limit, at_most = row["target"]
+    value = share if of == "ratio" else row["figure"]
+    met = value <= limit if at_most else value >= limit
+    text = f"{limit:,}" if of == "ratio" else f"{limit:,} {row['unit']}"
+    return f"{'≤' if at_most else '≥'} {text}", "met" if met else "not met"
+
+
+def lasting_lines(store):
+    """What lasts: one table, whose ratio is creel's figure by the other's."""
+    if not store or not store.rows:
+        return []
+    lines = ["", "## Images, layers, the log and what lasts (medians)", "",
+             "| what | measured | beside | measured | ratio | target | |",
+             "|---|---:|---|---:|---:|---:|---|"]
+    for row in store.rows:
+        share = row["figure"] / row["other"] if row["other"] else None
+        target, met = _verdict(row, share)
+        lines.append(f"| {row['what']} | {_quantity(row['figure'], row['unit'])} | "
+                     f"{row['beside']} | {_quantity(row['other'], row['unit'])} | "
+                     f"{'–' if share is None else f'{share:.3g}'} | {target} | {met} |")
+    return lines
+
+
 def notes(found):
     lines = ["", "## Who was measured", "",
              "Runs of a table alternate in a random order; slow peers take part in fewer rounds "
              "(the last column). `–`: not measured.", ""]
-    for slug, peer in found.peers.items():
+    lasting = found.store.peers if found.store else {}
+    for slug, peer in {**found.peers, **lasting}.items():
         parts = [part for part in (found.versions.get(slug), peer.note) if part]
         lines.append(f"- {peer.label}: {'; '.join(parts)}")
     if found.skipped:
@@ -137,5 +190,5 @@ def text(found):
     """The whole report as Markdown; its first line names the machine."""
     lines = [found.facts, *tables(found.tables, found.labels),
              *load_lines(found.load, found.labels), *targets(found.tables, found.load),
-             *notes(found)]
+             *lasting_lines(found.store), *notes(found)]
     return "\n".join(lines) + "\n"

@@ -3,7 +3,7 @@
  * spawn.c: starts commands and measures how long each takes, from vfork to waitpid.
  *
  *   spawn [-w WARMUP] [-g GAP_MS] PLAN   all commands, alternating; prints the samples as JSON
- *   spawn -j N PLAN                      the first command, N at a time; prints the wall time
+ *   spawn -j N PLAN                      the first command, N at a time; the wall time, too
  *   spawn -x PLAN                        becomes the first command (to probe or watch it)
  *
  * It is static C because the launcher's own fork counts in every sample: a Python parent would add
@@ -248,30 +248,63 @@ static void sample_all(struct plan *plan, const struct options *options)
 	puts("}");
 }
 
-/* The one sample is the wall time of all together, the status that of the last that failed. */
+/* A run under way, when many are at once. */
+struct running {
+	pid_t pid; /* 0: free */
+	int64_t begin;
+};
+
+static struct running *find_running(struct running *all, long jobs, pid_t pid)
+{
+	for (long i = 0; i < jobs; i++)
+		if (all[i].pid == pid)
+			return &all[i];
+	die("process %d was never started", (int)pid);
+}
+
+static void end_one(struct command *command, struct running *all, long jobs)
+{
+	int status;
+	pid_t pid = wait(&status);
+
+	if (pid < 0)
+		die("%s: wait: %s", command->name, strerror(errno));
+	struct running *ended = find_running(all, jobs, pid);
+	ended->pid = 0;
+	command->samples[command->sample_count++] = now_ns() - ended->begin;
+	if (status)
+		command->status = status;
+}
+
+/* `wall` is the time of all together, the status that of the last that failed. */
 static void run_parallel(struct command *command, long jobs)
 {
+	struct running *all = calloc((size_t)jobs, sizeof(*all));
 	long started = 0, running = 0;
 	int64_t begin = now_ns();
 
+	command->samples = calloc((size_t)command->rounds, sizeof(*command->samples));
+	if (!all || !command->samples)
+		die("no memory for %ld samples", command->rounds);
 	alarm(RUN_SECONDS);
 	while (started < command->rounds || running) {
-		int status;
-
 		if (started < command->rounds && running < jobs) {
-			(void)start(command);
+			struct running *next = find_running(all, jobs, 0);
+
+			next->begin = now_ns();
+			next->pid = start(command);
 			started++;
 			running++;
 			continue;
 		}
-		if (wait(&status) < 0)
-			die("%s: wait: %s", command->name, strerror(errno));
+		end_one(command, all, jobs);
 		running--;
-		if (status)
-			command->status = status;
 	}
-	printf("{\"%s\": {\"status\": %d, \"ns\": [%lld]}}\n", command->name, command->status,
-	       (long long)(now_ns() - begin));
+	int64_t wall = now_ns() - begin;
+	fputs("{", stdout);
+	print_result(command);
+	printf(",\n\"wall\": %lld}\n", (long long)wall);
+	free(all);
 }
 
 static void parse_options(int argc, char **argv, struct options *ret_options)
