@@ -80,7 +80,7 @@ BOMBS = [
     # fill_unlinked over a directory layer is not here: a walk does not see a file without a name
     # (docs/SECURITY.md, Limits).
     Bomb("disk", "inodes", LARGE, ("disk",), ("ENOSPC", "EDQUOT"), label="-large",
-         env=("CREEL_BOMB_INODES=200000",), seconds=120),
+         env=("CREEL_BOMB_INODES=1000000",), seconds=120),
     Bomb("disk", "fill", DISK, ("disk",), ("ENOSPC", "EDQUOT")),
     Bomb("disk", "fallocate", DISK, ("disk",), ("ENOSPC", "EDQUOT", "EOPNOTSUPP")),
     Bomb("disk", "inodes", DISK, ("disk", "memory"), ("ENOSPC", "EDQUOT"), seconds=120),
