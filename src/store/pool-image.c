@@ -22,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define IMAGE_NEW POOL_IMAGE ".new"
 
@@ -222,10 +223,17 @@ int image_create(const char *data, struct err *err)
 	lock = io_fd_above(TAKE_FD(low), 10);
 	if (lock < 0)
 		return err_errno(err, -lock, "pool", "no descriptor for %s/" IMAGE_NEW, data);
-	while (flock(lock, LOCK_EX) < 0)
-		if (errno != EINTR)
+	/*
+	 * Not by a lock that waits: when the other one is done this file is pool.img, and whoever
+	 * attached it has it locked for as long as the loop device lives.
+	 */
+	while ((r = name_moved(dir, IMAGE_NEW, lock)) == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
 			return err_errno(err, errno, "pool", "cannot lock %s/" IMAGE_NEW, data);
-	r = name_moved(dir, IMAGE_NEW, lock);
+		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+	}
+	if (r == 0)
+		r = name_moved(dir, IMAGE_NEW, lock);
 	if (r < 0)
 		return err_errno(err, -r, "pool", "cannot look at %s/" IMAGE_NEW, data);
 	if (r > 0)

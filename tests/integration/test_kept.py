@@ -125,6 +125,22 @@ def test_many_runs_of_one_agent_at_once(creel):
     assert len(creel.sh("ls ~", "--agent", agent).text.split()) == 16
 
 
+def test_the_first_runs_of_all_do_not_wait_for_each_other(root_creel, children):
+    """One of them makes the pool; the others go on as soon as it is there."""
+    for _ in range(5):
+        state = root_creel.directory("state-", 0o700)
+        longer = [root_creel.popen("run", "--state", state, "--agent", "a", "--", "sleep", "20")
+                  for _ in range(3)]
+        children += longer
+        start = time.monotonic()
+        done = root_creel("run", "--state", state, "--agent", "b", "--", "true")
+        assert done.code == 0 and time.monotonic() - start < 10, done
+        for run in longer:
+            run.kill()
+            run.wait(10)
+        assert root_creel("run", "--state", state, "--", "true").code == 0
+
+
 def test_root_of_an_agent_has_a_home_of_its_own(creel):
     agent = unique()
     assert creel.sh("id -u; echo $HOME; echo r > ~/f", "--agent", agent,
