@@ -79,8 +79,8 @@ BOMBS = [
     Bomb("disk", "fill_unlinked", DISK, ("disk",), ("ENOSPC", "EDQUOT")),
     # fill_unlinked over a directory layer is not here: a walk does not see a file without a name
     # (docs/SECURITY.md, Limits).
-    Bomb("disk", "inodes", LARGE, ("disk",), ("ENOSPC", "EDQUOT"), label="-large",
-         env=("CREEL_BOMB_INODES=1000000",), seconds=120),
+    Bomb("disk", "inodes", ["--disk", "40M", "--memory", "64M"], ("disk",), ("ENOSPC", "EDQUOT"),
+         label="-large", env=("CREEL_BOMB_INODES=1000000",), seconds=120),
     Bomb("disk", "fill", DISK, ("disk",), ("ENOSPC", "EDQUOT")),
     Bomb("disk", "fallocate", DISK, ("disk",), ("ENOSPC", "EDQUOT", "EOPNOTSUPP")),
     Bomb("disk", "inodes", DISK, ("disk", "memory"), ("ENOSPC", "EDQUOT"), seconds=120),
