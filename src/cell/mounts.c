@@ -116,12 +116,11 @@ static int mount_one(const struct cell_plan *plan, int cwd, int stage, int rootf
 	struct mount_attr seal = {.attr_set = mount->attr};
 	struct stat st = {0};
 
-	if (mount->kind == CELL_SYMLINK)
-		return symlinkat(mount->source, base, name) < 0 ? FAIL("cannot link %s", name) : 0;
-	if (mount->kind == CELL_SEAL)
-		return mount_setattr(base, name, 0, &seal, sizeof(seal))
-			       ? FAIL("cannot seal %s", name)
-			       : 0;
+	if ((mount->kind == CELL_SYMLINK && symlinkat(mount->source, base, name) < 0) ||
+	    (mount->kind == CELL_SEAL && mount_setattr(base, name, 0, &seal, sizeof(seal)) < 0))
+		return FAIL("cannot link or seal %s", name);
+	if (mount->kind == CELL_SYMLINK || mount->kind == CELL_SEAL)
+		return 0;
 	if (mount->kind == CELL_MASK || mount->kind == CELL_READONLY) {
 		target = open_in(base, name, O_PATH);
 		if (target < 0 && errno == ENOENT)
@@ -156,15 +155,14 @@ static int stage_open(const struct cell_plan *plan, struct err *err)
 	struct mount_attr private = {.propagation = MS_PRIVATE};
 	_cleanup_close_ int fd = -EBADF;
 
-	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0)
-		return FAIL("cannot make mounts private");
 	/*
 	 * Root's files are made as the sandbox's root, capabilities kept: through a mount with
 	 * mapped ids the host's own root has no id, and an overlay over one would come up
 	 * read-only.
 	 */
-	if (!plan->rootless && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0)
-		return FAIL("securebits");
+	if (mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &private, sizeof(private)) < 0 ||
+	    (!plan->rootless && prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0))
+		return FAIL("cannot make mounts private and keep capabilities");
 	setfsgid(plan->root_gid);
 	setfsuid(plan->root_uid);
 	fd = plan->layer.kind == CELL_FS

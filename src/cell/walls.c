@@ -24,13 +24,12 @@ int walls_enter_ids(const struct cell_plan *plan, struct err *err)
 		return FAIL("cannot enter the user namespace");
 	if (plan->drop_groups && setgroups(0, NULL) < 0)
 		return FAIL("setgroups");
-	if (setresgid(plan->gid, plan->gid, plan->gid) < 0)
-		return FAIL("setresgid %u", plan->gid);
 	/* Root of a user namespace keeps its capabilities when it is not uid 0 there (single id).
 	 */
-	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
+	if (setresgid(plan->gid, plan->gid, plan->gid) < 0 ||
+	    prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 ||
 	    setresuid(plan->uid, plan->uid, plan->uid) < 0)
-		return FAIL("setresuid %u", plan->uid);
+		return FAIL("cannot become %u, group %u", plan->uid, plan->gid);
 	return 0;
 }
 

@@ -137,12 +137,8 @@ static int record_payloads(struct record *record, struct record_refs *refs, stru
 }
 
 /* A list that holds nothing needs no payload. */
-static void record_list(struct jcs *jcs, const char *key, bool any, const struct audit_ref *ref)
+static void record_none(struct jcs *jcs, const char *key)
 {
-	if (any) {
-		audit_ref_write(jcs, key, ref);
-		return;
-	}
 	jcs_array(jcs, key);
 	jcs_array_end(jcs);
 }
@@ -171,7 +167,10 @@ static int record_start_text(const struct record *record, const struct sandbox *
 	record_text(&jcs, "cwd", spec->cwd);
 	audit_ref_write(&jcs, "env_names", &refs->env);
 	record_image(&jcs, spec->sandbox.image);
-	record_list(&jcs, "inputs", refs->has_inputs, &refs->inputs);
+	if (refs->has_inputs)
+		audit_ref_write(&jcs, "inputs", &refs->inputs);
+	else
+		record_none(&jcs, "inputs");
 	record_keeps(&jcs, &spec->sandbox);
 	record_labels(&jcs, identity);
 	jcs_string(&jcs, "level", "nano");
@@ -352,7 +351,12 @@ static int record_end_text(const struct record *record, const struct run_result 
 
 	jcs_init(&jcs, text);
 	jcs_object(&jcs, NULL);
-	record_list(&jcs, "changes", refs->has_changes, &refs->changes);
+	if (refs->has_changes)
+		audit_ref_write(&jcs, "changes", &refs->changes);
+	else if (result->changes.len)
+		record_none(&jcs, "changes");
+	else
+		jcs_null(&jcs, "changes"); /* the look failed or was given up: not known */
 	jcs_bool(&jcs, "changes_truncated", result->changes_truncated);
 	jcs_u64(&jcs, "duration_ms", result->duration_ms);
 	jcs_string(&jcs, "ended_by", run_end_names[result->ended_by]);

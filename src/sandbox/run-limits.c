@@ -11,6 +11,7 @@
 
 #define RUN_WATCH_MS 20 /* how often limits without a controller are looked at */
 #define RUN_DISK_MS  200
+#define RUN_BOMB_MS  500
 /* How long and how often a kill is looked for after the kernel told of no memory. */
 #define RUN_OOM_MS    5
 #define RUN_OOM_LOOKS 100
@@ -34,6 +35,26 @@ void run_oom(struct run *run)
 	run_look_for_oom(run, clock_ms());
 }
 
+/*
+ * Forks that RLIMIT_NPROC refuses cost the machine memory that nothing counts, until RCU frees it:
+ * gigabytes a second. Who stays at the limit and does little but call the kernel is a fork bomb;
+ * with a controller the refusal is cheap, and the program's own matter.
+ */
+static bool run_is_fork_bomb(struct run *run, const struct cgroup_usage *usage, int64_t now)
+{
+	bool full =
+		run->sandbox->pids_by_watch && usage->pids_peak + 1 >= run_limit(run, LIMIT_PIDS);
+
+	if (!full || !run->full_ms || usage->cpu_system_us < run->full_system_us) {
+		run->full_ms = full ? now : 0;
+		run->full_system_us = usage->cpu_system_us;
+		return false;
+	}
+	return now - run->full_ms >= RUN_BOMB_MS &&
+	       usage->cpu_system_us - run->full_system_us >
+		       (uint64_t)(now - run->full_ms) * 1000 / 2;
+}
+
 static void run_watch(struct run *run, int64_t now)
 {
 	const struct sandbox *sandbox = run->sandbox;
@@ -47,7 +68,8 @@ static void run_watch(struct run *run, int64_t now)
 		run->peak.pids_peak = usage.pids_peak;
 	if (sandbox->memory_by_watch && usage.memory_peak_bytes > run_limit(run, LIMIT_MEMORY))
 		run_end(run, RUN_MEMORY, false);
-	if (sandbox->pids_by_watch && usage.pids_peak > run_limit(run, LIMIT_PIDS))
+	if ((sandbox->pids_by_watch && usage.pids_peak > run_limit(run, LIMIT_PIDS)) ||
+	    run_is_fork_bomb(run, &usage, now))
 		run_end(run, RUN_PIDS, false);
 	if (written && usage.io_write_bytes > written)
 		run_end(run, RUN_IO, false);

@@ -28,8 +28,10 @@ struct run {
 	struct record record;
 	struct access access;
 	int64_t started_ms, deadline_ms, kill_ms, cpu_check_ms, watch_ms, disk_ms, oom_ms;
-	unsigned oom_looks; /* that are left */
-	bool ending;	    /* SIGTERM was sent because of ended_by */
+	int64_t full_ms;	 /* since then every sample had as many processes as may be, or 0 */
+	uint64_t full_system_us; /* CPU time in the kernel at that moment */
+	unsigned oom_looks;	 /* that are left */
+	bool ending;		 /* SIGTERM was sent because of ended_by */
 	bool done;
 	bool exited;
 	int status;

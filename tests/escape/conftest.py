@@ -108,7 +108,7 @@ class HostWatch(threading.Thread):
     @staticmethod
     def start_one():
         start = time.monotonic()
-        subprocess.run(["/bin/true"], check=True, timeout=60)
+        subprocess.run(["/bin/true"], check=True, timeout=20)
         return time.monotonic() - start
 
     def settle(self):
@@ -127,15 +127,12 @@ class HostWatch(threading.Thread):
 
 
 @pytest.fixture
-def host_watch(who):
-    """Where no controller counts memory (rootless), a fork bomb slows the machine as any ordinary
-    user's does, for seconds: docs/SECURITY.md, Limits. It must come through it all the same."""
-    soon = 5 if who.uid == 0 else 30
+def host_watch():
     watch = HostWatch()
     watch.settle()
     watch.start()
     yield watch
     watch.finished.set()
-    watch.join(90)
+    watch.join(30)
     assert not watch.failures, watch.failures
-    assert watch.slowest < soon, f"the machine needed {watch.slowest:.1f} s to start /bin/true"
+    assert watch.slowest < 5, f"the machine needed {watch.slowest:.1f} s to start /bin/true"
